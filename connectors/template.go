@@ -1,0 +1,89 @@
+package connectors
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Template is a text with {{ name }} places that are filled from a message. The names are topic and
+// subject (both: where the message was read from), key, partition and offset.
+type Template struct {
+	source string
+	parts  []part
+}
+
+type part struct {
+	literal string
+	name    string // empty: literal
+}
+
+// ParseTemplate compiles text. An unknown name, or a place that is not closed, is an error.
+func ParseTemplate(text string) (*Template, error) {
+	t := &Template{source: text}
+	for rest := text; rest != ""; {
+		before, after, found := strings.Cut(rest, "{{")
+		if before != "" {
+			t.parts = append(t.parts, part{literal: before})
+		}
+		if !found {
+			break
+		}
+		name, tail, closed := strings.Cut(after, "}}")
+		if !closed {
+			return nil, fmt.Errorf("%q: {{ without }}", text)
+		}
+		name = strings.TrimSpace(name)
+		switch name {
+		case "topic", "subject", "key", "partition", "offset":
+		default:
+			return nil, fmt.Errorf("%q: unknown name %q, the names are topic, subject, key, partition, offset", text, name)
+		}
+		t.parts = append(t.parts, part{name: name})
+		rest = tail
+	}
+	return t, nil
+}
+
+// String returns the text that was parsed.
+func (t *Template) String() string { return t.source }
+
+// Prefix returns the literal text before the first place.
+func (t *Template) Prefix() string {
+	if len(t.parts) > 0 && t.parts[0].name == "" {
+		return t.parts[0].literal
+	}
+	return ""
+}
+
+// Constant reports whether the template has no places.
+func (t *Template) Constant() bool {
+	return len(t.parts) == 0 || len(t.parts) == 1 && t.parts[0].name == ""
+}
+
+// Append fills the template for m of b and appends it to dst. Filled-in values pass through escape,
+// literal text does not. Escape appends the value in the form that is safe in the target.
+func (t *Template) Append(dst []byte, b *Batch, m *Message, escape func(dst []byte, name string, value []byte) []byte) []byte {
+	var number [20]byte
+	for i := range t.parts {
+		p := &t.parts[i]
+		switch p.name {
+		case "":
+			dst = append(dst, p.literal...)
+		case "topic", "subject":
+			dst = escape(dst, p.name, []byte(m.Subject))
+		case "key":
+			dst = escape(dst, p.name, m.Key)
+		case "partition":
+			dst = escape(dst, p.name, []byte(partitionNumber(b.Partition)))
+		case "offset":
+			dst = escape(dst, p.name, strconv.AppendInt(number[:0], m.Offset, 10))
+		}
+	}
+	return dst
+}
+
+// partitionNumber returns what follows the last slash of a partition's name.
+func partitionNumber(partition string) string {
+	return partition[strings.LastIndexByte(partition, '/')+1:]
+}

@@ -1,0 +1,183 @@
+package flowcontrol
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// stallAfter is how long a wait goes without an acknowledgement before limited becomes stalled.
+	stallAfter = time.Second
+	// quietAfter is how long a source must go without waiting before its episode is over.
+	quietAfter = time.Second
+)
+
+// Clock accounts for a route's source time: it is always in exactly one state, and the times in the
+// states sum to wall time. All methods may be called from any goroutine; none is called per message.
+type Clock struct {
+	mu    sync.Mutex
+	base  State     // the state while not waiting for room
+	since time.Time // when the current state began
+	from  time.Time // up to where times is accounted
+	shown State     // the state that times is accounted to from `from` on
+	times [NumStates]time.Duration
+
+	waiting  bool
+	cause    Cause
+	waitFrom time.Time // begin of the current wait
+	lastAck  time.Time
+
+	current, last Episode
+}
+
+// Episode is a time in which a source waited for room again and again: from its first wait until the
+// end of its last one, after which it went a second without waiting.
+type Episode struct {
+	Seq     uint64        // 1 for a route's first episode; 0: no episode
+	Begin   time.Time     // of the first wait
+	End     time.Time     // of the last wait; zero while one is going on
+	Waited  time.Duration // sum of the waits, the one going on included
+	Waits   int64
+	Longest time.Duration
+	Stalled time.Duration // how much of Waited was spent stalled
+	Cause   Cause         // of the latest wait
+}
+
+// NewClock returns a clock that starts in state at now.
+func NewClock(state State, now time.Time) *Clock {
+	return &Clock{base: state, shown: state, since: now, from: now}
+}
+
+// Enter changes the state. While the source waits for room, Flowing is remembered for the end of the
+// wait and any other state ends the wait.
+func (c *Clock) Enter(state State, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(now)
+	if c.waiting && state == Flowing {
+		c.base = state
+		return
+	}
+	c.endWait(now)
+	c.base = state
+	c.show(state, now)
+}
+
+// Wait says that the source waits for room because of cause. Called again while it waits, it only
+// changes the cause.
+func (c *Clock) Wait(cause Cause, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(now)
+	c.cause = cause
+	if c.waiting {
+		c.current.Cause = cause
+		return
+	}
+	c.waiting, c.waitFrom = true, now
+	if c.current.Seq == 0 {
+		c.current = Episode{Seq: c.last.Seq + 1, Begin: now}
+	}
+	c.current.Cause = cause
+	c.current.End = time.Time{}
+	c.current.Waits++
+	c.base = Flowing
+	c.show(Limited, now)
+}
+
+// Resume says that the wait is over.
+func (c *Clock) Resume(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(now)
+	if c.waiting {
+		c.endWait(now)
+		c.show(c.base, now)
+	}
+}
+
+// Ack says that an acknowledgement arrived.
+func (c *Clock) Ack(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(now)
+	c.lastAck = now
+	if c.waiting {
+		c.show(Limited, now)
+	}
+}
+
+// Reading is what a clock shows at one moment.
+type Reading struct {
+	State   State
+	Since   time.Time // when State began
+	Times   [NumStates]time.Duration
+	Cause   Cause   // while waiting for room
+	Current Episode // Seq 0: none is going on
+	Last    Episode // the latest that has ended
+}
+
+// Read returns the state now, the times with the current state's included, and the episodes.
+func (c *Clock) Read(now time.Time) Reading {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(now)
+	r := Reading{State: c.shown, Since: c.since, Times: c.times, Current: c.current, Last: c.last}
+	if c.waiting {
+		r.Cause = c.cause
+		wait := now.Sub(c.waitFrom)
+		r.Current.Waited += wait
+		r.Current.Longest = max(r.Current.Longest, wait)
+	}
+	return r
+}
+
+// advance accounts for the time up to now, steps from limited to stalled where a second has passed
+// without an acknowledgement, and ends an episode that has been quiet for a second.
+func (c *Clock) advance(now time.Time) {
+	if c.waiting && c.shown == Limited {
+		last := c.waitFrom
+		if c.lastAck.After(last) {
+			last = c.lastAck
+		}
+		if turn := last.Add(stallAfter); !now.Before(turn) {
+			c.show(Stalled, turn)
+		}
+	}
+	c.account(now)
+	if c.current.Seq != 0 && !c.waiting && now.Sub(c.current.End) >= quietAfter {
+		c.last, c.current = c.current, Episode{}
+	}
+}
+
+// show switches to state at the moment at.
+func (c *Clock) show(state State, at time.Time) {
+	c.account(at)
+	if state != c.shown {
+		c.shown, c.since = state, at
+	}
+}
+
+func (c *Clock) account(now time.Time) {
+	d := now.Sub(c.from)
+	if d <= 0 {
+		return
+	}
+	c.times[c.shown] += d
+	if c.shown == Stalled && c.current.Seq != 0 {
+		c.current.Stalled += d
+	}
+	c.from = now
+}
+
+func (c *Clock) endWait(now time.Time) {
+	if !c.waiting {
+		return
+	}
+	c.waiting = false
+	c.cause = CauseNone
+	wait := now.Sub(c.waitFrom)
+	c.current.Waited += wait
+	c.current.Longest = max(c.current.Longest, wait)
+	c.current.End = now
+}
