@@ -16,8 +16,9 @@
 // # What happens to errors
 //
 //	nil                 done
-//	Permanent(err)      from Write: the reject policy decides; from Fetch, Commit: the route halts
-//	*BatchError         from Write: each failure by its own class, all other messages are acknowledged
+//	Permanent(err)      the route halts and waits for an operator
+//	*BatchError         from Write: all other messages are acknowledged; a failure that is Permanent is
+//	                    a refused message, about which the reject policy decides; the rest is tried again
 //	*NoRoomError        from Fetch: called again when that much room is free
 //	io.EOF              from Fetch: the source has ended; the route drains and ends well
 //	a context's error   the caller gave up; neither logged nor counted as a failure

@@ -33,7 +33,9 @@ type NoRoomError struct {
 	Need int64 // bytes
 }
 
-func (e *NoRoomError) Error() string { return fmt.Sprintf("next message needs %d bytes of room", e.Need) }
+func (e *NoRoomError) Error() string {
+	return fmt.Sprintf("next message needs %d bytes of room", e.Need)
+}
 
 // BatchError lists the messages of a Write that were not delivered; all others were.
 type BatchError struct {

@@ -66,6 +66,9 @@ type SourceSpec struct {
 	Losses []Loss
 	// Facts as far as they are known before connecting.
 	Facts Facts
+	// Remote says that the source has a broker to reach: it counts as disconnected until it reports
+	// Connected. One that is not remote is connected once it is open.
+	Remote bool
 }
 
 // SinkSpec is a checked sink that is ready to be opened.
@@ -73,6 +76,7 @@ type SinkSpec struct {
 	Open   func(context.Context, Env) (Sink, error)
 	Losses []Loss
 	Facts  Facts
+	Remote bool // as SourceSpec.Remote
 }
 
 // Loss is a way to lose messages that the configuration has to accept by name.
