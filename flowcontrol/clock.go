@@ -48,19 +48,16 @@ func NewClock(state State, now time.Time) *Clock {
 	return &Clock{base: state, shown: state, since: now, from: now}
 }
 
-// Enter changes the state. While the source waits for room, Flowing is remembered for the end of the
-// wait and any other state ends the wait.
+// Enter changes the state. While the source waits for room that is what it does, whatever else is the
+// case: the state then shows when the wait is over.
 func (c *Clock) Enter(state State, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.advance(now)
-	if c.waiting && state == Flowing {
-		c.base = state
-		return
-	}
-	c.endWait(now)
 	c.base = state
-	c.show(state, now)
+	if !c.waiting {
+		c.show(state, now)
+	}
 }
 
 // Wait says that the source waits for room because of cause. Called again while it waits, it only
@@ -81,7 +78,6 @@ func (c *Clock) Wait(cause Cause, now time.Time) {
 	c.current.Cause = cause
 	c.current.End = time.Time{}
 	c.current.Waits++
-	c.base = Flowing
 	c.show(Limited, now)
 }
 
@@ -90,10 +86,16 @@ func (c *Clock) Resume(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.advance(now)
-	if c.waiting {
-		c.endWait(now)
-		c.show(c.base, now)
+	if !c.waiting {
+		return
 	}
+	c.waiting = false
+	c.cause = CauseNone
+	wait := now.Sub(c.waitFrom)
+	c.current.Waited += wait
+	c.current.Longest = max(c.current.Longest, wait)
+	c.current.End = now
+	c.show(c.base, now)
 }
 
 // Ack says that an acknowledgement arrived.
@@ -168,16 +170,4 @@ func (c *Clock) account(now time.Time) {
 		c.current.Stalled += d
 	}
 	c.from = now
-}
-
-func (c *Clock) endWait(now time.Time) {
-	if !c.waiting {
-		return
-	}
-	c.waiting = false
-	c.cause = CauseNone
-	wait := now.Sub(c.waitFrom)
-	c.current.Waited += wait
-	c.current.Longest = max(c.current.Longest, wait)
-	c.current.End = now
 }

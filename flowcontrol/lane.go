@@ -18,13 +18,19 @@ type Lane[T any] struct {
 // NewLane returns an empty lane.
 func NewLane[T any]() *Lane[T] { return &Lane[T]{wake: make(chan struct{}, 1)} }
 
-// Push appends an item of so many messages. It never blocks: the window bounds what is pushed.
-func (l *Lane[T]) Push(item T, messages int64) {
+// Push appends an item of so many messages and reports whether the lane was open. It never blocks: the
+// window bounds what is pushed.
+func (l *Lane[T]) Push(item T, messages int64) bool {
 	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return false
+	}
 	l.queue = append(l.queue, item)
 	l.held += messages
 	l.mu.Unlock()
 	l.signal()
+	return true
 }
 
 // Take waits for at least one item and moves all of them into dst, which it returns from its start.

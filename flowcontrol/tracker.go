@@ -15,20 +15,22 @@ type Tracker[T any] struct {
 
 type tracked[T any] struct {
 	item     T
-	messages int64
 	finished bool
 }
 
 // Ticket names a tracked item until it is drained.
 type Ticket uint64
 
-// Track appends an item of so many messages.
-func (t *Tracker[T]) Track(item T, messages int64) Ticket {
+// Track appends an item of so many messages. ok is false after Revoke: it was not appended.
+func (t *Tracker[T]) Track(item T, messages int64) (k Ticket, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.items = append(t.items, tracked[T]{item: item, messages: messages})
+	if t.revoked {
+		return 0, false
+	}
+	t.items = append(t.items, tracked[T]{item: item})
 	t.open += messages
-	return Ticket(t.base + uint64(len(t.items)) - 1)
+	return Ticket(t.base + uint64(len(t.items)) - 1), true
 }
 
 // Finish marks an item as done and reports whether the settled prefix grew. Finishing twice, or after
@@ -63,11 +65,16 @@ func (t *Tracker[T]) Drain(dst []T) []T {
 	return dst
 }
 
-// Committed says that so many messages that were drained are committed.
-func (t *Tracker[T]) Committed(messages int64) {
+// Committed says that so many messages that were drained are committed. It returns by how many that
+// lowered Open: none after Revoke.
+func (t *Tracker[T]) Committed(messages int64) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.revoked {
+		return 0
+	}
 	t.open -= messages
+	return messages
 }
 
 // Open returns how many messages are tracked and not yet committed.
@@ -77,19 +84,15 @@ func (t *Tracker[T]) Open() int64 {
 	return t.open
 }
 
-// Empty reports whether everything that was tracked has been drained.
-func (t *Tracker[T]) Empty() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.items) == 0
-}
-
-// Revoke ends the tracker: nothing is drained from now on (invariant I9).
-func (t *Tracker[T]) Revoke() {
+// Revoke ends the tracker: nothing is tracked or drained from now on (invariant I9). It returns how
+// many messages were open.
+func (t *Tracker[T]) Revoke() (open int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.revoked = true
+	open = t.open
 	t.items, t.settled, t.open = nil, 0, 0
+	return open
 }
 
 // forget drops n items from the front. The rest moves to the front of the same array, so that a
