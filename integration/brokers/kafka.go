@@ -1,0 +1,154 @@
+package brokers
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+//go:embed server.properties
+var serverProperties string
+
+// Kafka is one Apache Kafka broker (KRaft, one node).
+type Kafka struct {
+	Addr    string // host:port for clients
+	Version string // as the broker says it
+	// A second listener for a proxy: clients that bootstrap at ProxyListen are told to come back to
+	// ProxyListen, where a proxy that forwards to ProxyTarget is to listen.
+	ProxyListen, ProxyTarget string
+	// Process controls the broker; nil if it was taken from the environment.
+	Process *Process
+}
+
+// StartKafka starts a broker on free ports with its data under dir and returns once it serves. With
+// SLUICE_KAFKA set it returns that broker instead.
+func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
+	if addr := os.Getenv("SLUICE_KAFKA"); addr != "" {
+		k := &Kafka{Addr: addr, Version: "at " + addr}
+		return k, k.Ready(ctx)
+	}
+	version := os.Getenv("SLUICE_KAFKA_VERSION")
+	if version == "" {
+		version = KafkaVersion
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		return nil, fmt.Errorf("%w: java 17, to run Apache Kafka %s", ErrMissing, version)
+	}
+	libs, err := kafkaJars(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := FreePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	properties := fmt.Sprintf(serverProperties, ports[0], ports[1], ports[2], ports[3])
+	if err := os.WriteFile(filepath.Join(dir, "server.properties"), []byte(properties), 0o600); err != nil {
+		return nil, err
+	}
+	classes := filepath.Join(libs, "*")
+	format := exec.CommandContext(ctx, java, "-cp", classes, "kafka.tools.StorageTool",
+		"format", "-t", "c2x1aWNlLXRlc3RzLTAwMQ", "-c", "server.properties")
+	format.Dir = dir
+	if text, err := format.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("format Kafka's data: %w\n%s", err, text)
+	}
+	k := &Kafka{
+		Addr:        loopback(ports[1]),
+		Version:     "Apache Kafka " + version,
+		ProxyTarget: loopback(ports[2]),
+		ProxyListen: loopback(ports[3]),
+		Process: &Process{
+			Name: "kafka", Path: java, Dir: dir, Log: filepath.Join(dir, "kafka.log"),
+			Args: []string{"-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classes, "kafka.Kafka", "server.properties"},
+		},
+	}
+	if err := k.Process.Start(); err != nil {
+		return nil, err
+	}
+	if err := k.Ready(ctx); err != nil {
+		_ = k.Process.Kill()
+		return nil, err
+	}
+	return k, nil
+}
+
+// Restart starts a broker that was killed or stopped again on its data and waits until it serves.
+func (k *Kafka) Restart(ctx context.Context) error {
+	if err := k.Process.Start(); err != nil {
+		return err
+	}
+	return k.Ready(ctx)
+}
+
+// Ready returns when the broker serves: metadata, a producer id and a group's coordinator. The last
+// two fail for a while after metadata answers, and create the internal topics at first use.
+func (k *Kafka) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr), kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var last error
+	for {
+		if last = serves(ctx, client); last == nil {
+			return nil
+		}
+		if k.Process != nil {
+			select {
+			case <-k.Process.Exited():
+				return fmt.Errorf("kafka ended while it started:\n%s", k.Process.Tail(20))
+			default:
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("kafka at %s does not serve: %w", k.Addr, last)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func serves(ctx context.Context, client *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	if err != nil {
+		return err
+	}
+	if len(meta.Brokers) == 0 || meta.Controller < 0 {
+		return fmt.Errorf("no broker is registered")
+	}
+	if answer, err := kmsg.NewPtrInitProducerIDRequest().RequestWith(ctx, client); err != nil {
+		return err
+	} else if answer.ErrorCode != 0 {
+		return fmt.Errorf("init producer id: error %d", answer.ErrorCode)
+	}
+	_, err = kadm.NewClient(client).FetchOffsets(ctx, "sluice-ready-check")
+	return err
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// Line says which broker ran, for the last line of a test's main.
+func (k *Kafka) Line() string {
+	if k == nil {
+		return "no Kafka"
+	}
+	return strings.TrimSpace(k.Version)
+}
