@@ -1,0 +1,338 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	reconnectWait  = 250 * time.Millisecond
+	// pingEvery and maxPings declare a silent connection dead after two minutes; a server that is
+	// frozen for less costs no reconnect.
+	pingEvery = 30 * time.Second
+	maxPings  = 4
+	// flushTimeout bounds how long a dead TCP connection holds nats.go's lock.
+	flushTimeout = 10 * time.Second
+	// requestTimeout is how long a request waits for its answer.
+	requestTimeout = 5 * time.Second
+)
+
+// conn is a connection that is made in the background and never given up. Nothing is buffered while
+// the server is away: a publish fails then. Safe for any goroutine.
+type conn struct {
+	name    string // of the connection, for the server's monitoring
+	servers string // for people, without passwords
+	options nats.Options
+	host    connectors.Host
+	silent  bool // Connected is reported by the owner, who waits for more than a connection
+	stop    context.CancelFunc
+	done    chan struct{}
+
+	mu      sync.Mutex
+	nc      *nats.Conn
+	up      bool
+	closing bool          // close was called: what ends now is not news
+	err     error         // why it is not up; nil before the first attempt has failed
+	changed chan struct{} // closed and replaced when up or err changes
+	life    chan struct{} // closed when this life of the connection ends
+	waiting map[*waiter]struct{}
+	denials uint64
+	denied  *DeniedError // the last one
+}
+
+// waiter is a request that is out.
+type waiter struct {
+	subject string
+	cancel  context.CancelCauseFunc
+}
+
+// dial starts connecting and returns at once. With silent only the loss of the connection is reported.
+func dial(cfg *Connection, env *connectors.Env, silent bool) *conn {
+	c := &conn{
+		name: cfg.Name, host: env.Host, silent: silent,
+		done: make(chan struct{}), changed: make(chan struct{}), waiting: map[*waiter]struct{}{},
+	}
+	if c.name == "" {
+		c.name = "sluice/" + env.Route
+	}
+	c.options = c.natsOptions(cfg)
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	go c.run(ctx)
+	return c
+}
+
+func (c *conn) natsOptions(cfg *Connection) nats.Options {
+	o := nats.GetDefaultOptions()
+	shown := make([]string, len(cfg.Servers))
+	for i, s := range cfg.Servers {
+		if !strings.Contains(s, "://") {
+			s = "nats://" + s
+		}
+		o.Servers = append(o.Servers, s)
+		if u, err := url.Parse(s); err == nil {
+			shown[i] = u.Host
+		}
+	}
+	c.servers = strings.Join(shown, ",")
+	o.Name = c.name
+	o.User, o.Password = cfg.User, string(cfg.Password)
+	o.Timeout = connectTimeout
+	o.RetryOnFailedConnect = true
+	o.AllowReconnect = true
+	o.MaxReconnect = -1
+	o.ReconnectWait = reconnectWait
+	o.ReconnectJitter = reconnectWait
+	// Without it the connection closes for good when the server refuses the same user twice.
+	o.IgnoreAuthErrorAbort = true
+	// With a buffer, publishes that have failed would be stored later nevertheless.
+	o.ReconnectBufSize = -1
+	o.PingInterval, o.MaxPingsOut = pingEvery, maxPings
+	o.FlusherTimeout = flushTimeout
+	o.ReconnectOnFlusherError = true
+	o.ConnectedCB = func(*nats.Conn) { c.setUp() }
+	o.ReconnectedCB = func(*nats.Conn) { c.setUp() }
+	o.DisconnectedErrCB = func(_ *nats.Conn, err error) { c.setDown(err) }
+	o.ReconnectErrCB = func(_ *nats.Conn, err error) { c.setDown(err) }
+	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { c.asyncError(err) }
+	return o
+}
+
+// run holds a connection until ctx ends. nats.go reconnects by itself, but for what a server answers
+// by closing for good (a protocol line too long); then a new connection takes its place.
+func (c *conn) run(ctx context.Context) {
+	defer close(c.done)
+	for ctx.Err() == nil {
+		closed := make(chan struct{})
+		o := c.options
+		o.ClosedCB = func(*nats.Conn) { close(closed) }
+		nc, err := o.Connect()
+		if err != nil {
+			c.setDown(err)
+			wait(ctx, time.Second)
+			continue
+		}
+		c.mu.Lock()
+		c.nc = nc
+		c.notify()
+		c.mu.Unlock()
+		select {
+		case <-closed:
+			c.setDown(fmt.Errorf("connection closed by the server: %w", cmpError(nc.LastError())))
+			wait(ctx, time.Second)
+		case <-ctx.Done():
+			nc.Close()
+			<-closed
+		}
+	}
+}
+
+func cmpError(err error) error {
+	if err == nil {
+		return nats.ErrConnectionClosed
+	}
+	return err
+}
+
+// wait waits for d or the end of ctx.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// notify is called with c.mu held.
+func (c *conn) notify() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *conn) setUp() {
+	c.mu.Lock()
+	c.up, c.err = true, nil
+	c.life = make(chan struct{})
+	c.notify()
+	c.mu.Unlock()
+	if !c.silent {
+		c.host.Report(connectors.Event{Kind: connectors.Connected})
+	}
+}
+
+func (c *conn) setDown(err error) {
+	if err == nil {
+		err = errors.New("connection lost")
+	}
+	err = fmt.Errorf("nats %s: %w", c.servers, explain(err))
+	c.mu.Lock()
+	known := !c.up && c.err != nil && c.err.Error() == err.Error()
+	if c.up {
+		close(c.life)
+	}
+	c.up, c.err = false, err
+	if !known {
+		c.notify()
+	}
+	for w := range c.waiting {
+		w.cancel(err)
+	}
+	closing := c.closing
+	c.mu.Unlock()
+	if !known && !closing {
+		c.host.Report(connectors.Event{Kind: connectors.Disconnected, Err: err})
+	}
+}
+
+// asyncError is told what the server refuses beside the connection.
+func (c *conn) asyncError(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	denied := &DeniedError{Subject: deniedSubject(err.Error()), Text: err.Error()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.denials++
+	c.denied = denied
+	for w := range c.waiting {
+		// Without the right to its inbox no request can ever be answered.
+		if w.subject == denied.Subject || strings.HasPrefix(denied.Subject, nats.InboxPrefix) {
+			w.cancel(denied)
+		}
+	}
+}
+
+// violations returns how many permission violations the server has reported, and the last one.
+func (c *conn) violations() (uint64, *DeniedError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.denials, c.denied
+}
+
+// await returns the connection once it is up, and a channel that is closed when it is lost. When ctx
+// ends first, the error names the cause too.
+func (c *conn) await(ctx context.Context) (*nats.Conn, <-chan struct{}, error) {
+	for {
+		c.mu.Lock()
+		nc, up, life, err, changed := c.nc, c.up, c.life, c.err, c.changed
+		c.mu.Unlock()
+		if up && nc != nil {
+			return nc, life, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if err != nil {
+				return nil, nil, fmt.Errorf("%w: %w", ctx.Err(), err)
+			}
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// maxPayload returns the largest message the server takes, headers included; 1 MiB while unknown.
+func (c *conn) maxPayload() int64 {
+	c.mu.Lock()
+	nc := c.nc
+	c.mu.Unlock()
+	if nc != nil {
+		if n := nc.MaxPayload(); n > 0 {
+			return n
+		}
+	}
+	return 1 << 20
+}
+
+// request sends data and waits for the answer, at most requestTimeout. It fails at once when the
+// connection is lost or the server refuses the subject.
+func (c *conn) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
+	c.mu.Lock()
+	nc, up, err := c.nc, c.up, c.err
+	if !up || nc == nil {
+		c.mu.Unlock()
+		if err == nil {
+			err = fmt.Errorf("nats %s: not connected yet", c.servers)
+		}
+		return nil, err
+	}
+	rctx, cancel := context.WithCancelCause(ctx)
+	w := &waiter{subject, cancel}
+	c.waiting[w] = struct{}{}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.waiting, w)
+		c.mu.Unlock()
+		cancel(nil)
+	}()
+	tctx, stop := context.WithTimeout(rctx, requestTimeout)
+	defer stop()
+	m, err := nc.RequestWithContext(tctx, subject, data)
+	switch {
+	case err == nil:
+		return m, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case rctx.Err() != nil:
+		return nil, context.Cause(rctx)
+	case tctx.Err() != nil:
+		return nil, fmt.Errorf("nats %s: no answer from %s within %v", c.servers, subject, requestTimeout)
+	}
+	return nil, fmt.Errorf("nats %s: %s: %w", c.servers, subject, explain(err))
+}
+
+// api calls the JetStream API with body as JSON (nil: empty) and reads the answer into into, which
+// may be nil. A refusal is an *apiError.
+func (c *conn) api(ctx context.Context, subject string, body, into any) error {
+	var data []byte
+	if body != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("nats: %s: %w", subject, err)
+		}
+	}
+	m, err := c.request(ctx, apiPrefix+subject, data)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("nats %s: %w", c.servers, errNoJetStream)
+	}
+	if err != nil {
+		return err
+	}
+	if err := decodeAPI(m.Data, into); err != nil {
+		return fmt.Errorf("nats %s: %s: %w", c.servers, subject, err)
+	}
+	return nil
+}
+
+// apiPrefix is where the JetStream API listens; a domain would have its own.
+const apiPrefix = "$JS.API."
+
+// close ends the connection. What was published before is flushed as far as ctx allows.
+func (c *conn) close(ctx context.Context) {
+	c.mu.Lock()
+	nc, up := c.nc, c.up
+	c.closing = true
+	c.mu.Unlock()
+	if up && nc != nil {
+		if _, ok := ctx.Deadline(); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
+			defer cancel()
+		}
+		_ = nc.FlushWithContext(ctx) // a lost connection has nothing to flush
+	}
+	c.stop()
+	<-c.done
+}

@@ -1,0 +1,28 @@
+// Package nats connects routes to NATS: streams of JetStream and subjects without a stream.
+//
+// It offers two connectors, [JetStream] ("jetstream") and [Core] ("nats"), which share one kind of
+// connection. What a message looks like on the NATS side stands in convert.go; which Kafka key becomes
+// which subject in subject.go.
+//
+// # The JetStream source
+//
+// It reads a durable pull consumer with a pull loop of its own: it asks for what the window has free
+// and for nothing more, so a full window needs no pausing. Messages stay in stream order because
+// exactly one daemon reads a durable: it writes its mark into the durable's metadata (owner.go), and
+// others stand by. A session begins with a CONSUMER.RESET (ADR-60), which has everything behind the
+// acknowledgement floor delivered again; what is still in flight is recognized by its stream sequence,
+// takes the new reply subject, and is not written again. Within a session deliveries must be
+// contiguous; one that is not begins a new session.
+//
+// Messages are acknowledged up to a sequence (AckAll), each time after the mark and the floor were
+// read and found to be ours. Where there is no ownership, because the configuration shares the
+// durable, the user may not change it, or the server cannot reset (before 2.14), every message is
+// acknowledged by itself and order is not kept.
+//
+// # Memory
+//
+// nats.go allocates each message it reads (its data, two strings, a Msg, and a map if it has headers);
+// the source adds nothing to that per message and uses the data in place. Beyond the window it holds
+// what it reads again after a reset: at most one message of the largest size the server takes, or
+// 1 MiB where that is more.
+package nats

@@ -1,0 +1,70 @@
+package nats
+
+import (
+	"strings"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+// connectionKind is the kind of connection both connectors share.
+const connectionKind = "nats"
+
+func newConnection() any { return &Connection{} }
+
+// JetStream returns the connector that reads and writes streams, called "jetstream".
+func JetStream() connectors.Plugin {
+	return connectors.Plugin{
+		Name: "jetstream", Connection: connectionKind, NewConnection: newConnection,
+		URL: jetStreamURL,
+	}
+}
+
+// Core returns the connector that subscribes and publishes without a stream, called "nats".
+func Core() connectors.Plugin {
+	return connectors.Plugin{
+		Name: "nats", Connection: connectionKind, NewConnection: newConnection,
+		URL: coreURL,
+	}
+}
+
+func jetStreamSourceDefaults(about connectors.About) JetStreamSourceConfig {
+	return JetStreamSourceConfig{
+		Durable:  "sluice-" + about.Route,
+		Start:    "earliest",
+		Consumer: Consumer{Create: true},
+	}
+}
+
+func jetStreamSinkDefaults(connectors.About) JetStreamSinkConfig {
+	return JetStreamSinkConfig{Mode: "auto"}
+}
+
+func coreSourceDefaults(connectors.About) CoreSourceConfig {
+	return CoreSourceConfig{
+		AckMode: "none",
+		Buffer:  Buffer{Messages: defaultBufferCount, Bytes: defaultBufferBytes},
+	}
+}
+
+func coreSourceSpec(c CoreSourceConfig, _ connectors.About) (*connectors.SourceSpec, error) {
+	spec := &connectors.SourceSpec{
+		Losses: []connectors.Loss{{
+			Name: "core_source",
+			Why:  "core NATS keeps nothing: what is published while the route stalls longer than its buffer, or while no daemon runs, is gone",
+		}},
+		Facts: connectors.Facts{
+			Guarantee: "at most once: core NATS delivers what is published while the daemon listens and has room",
+			Order:     "per publisher",
+			Memory:    int64(c.Buffer.Bytes), MemoryFor: "buffer of subjects " + strings.Join(c.Subjects, ", "),
+		},
+		Remote: true,
+	}
+	if c.AckMode == "reply" {
+		spec.Facts.Guarantee += "; a requester is answered once its message is acknowledged, and may repeat it until then"
+	}
+	return spec, nil
+}
+
+func coreSinkDefaults(connectors.About) CoreSinkConfig {
+	return CoreSinkConfig{FlushWindow: defaultFlushWindow}
+}
