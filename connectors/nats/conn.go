@@ -22,8 +22,9 @@ const (
 	// frozen for less costs no reconnect.
 	pingEvery = 30 * time.Second
 	maxPings  = 4
-	// flushTimeout bounds how long a dead TCP connection holds nats.go's lock.
-	flushTimeout = 10 * time.Second
+	// flushTimeout bounds how long a dead TCP connection holds nats.go's lock. A server that is frozen
+	// under load lets the socket fill up, so this is no shorter than the silence that means death.
+	flushTimeout = pingEvery * maxPings
 	// requestTimeout is how long a request waits for its answer.
 	requestTimeout = 5 * time.Second
 )
@@ -36,6 +37,7 @@ type conn struct {
 	options nats.Options
 	host    connectors.Host
 	silent  bool // Connected is reported by the owner, who waits for more than a connection
+	sockets *sockets
 	stop    context.CancelFunc
 	done    chan struct{}
 
@@ -60,7 +62,7 @@ type waiter struct {
 // dial starts connecting and returns at once. With silent only the loss of the connection is reported.
 func dial(cfg *Connection, env *connectors.Env, silent bool) *conn {
 	c := &conn{
-		name: cfg.Name, host: env.Host, silent: silent,
+		name: cfg.Name, host: env.Host, silent: silent, sockets: &sockets{},
 		done: make(chan struct{}), changed: make(chan struct{}), waiting: map[*waiter]struct{}{},
 	}
 	if c.name == "" {
@@ -100,6 +102,7 @@ func (c *conn) natsOptions(cfg *Connection) nats.Options {
 	o.ReconnectBufSize = -1
 	o.PingInterval, o.MaxPingsOut = pingEvery, maxPings
 	o.FlusherTimeout = flushTimeout
+	o.CustomDialer = c.sockets
 	o.ReconnectOnFlusherError = true
 	o.ConnectedCB = func(*nats.Conn) { c.setUp() }
 	o.ReconnectedCB = func(*nats.Conn) { c.setUp() }
@@ -331,6 +334,9 @@ func (c *conn) close(ctx context.Context) {
 			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
 		}
+		// Without it a full socket would hold nats.go's lock, and so this call, for flushTimeout.
+		stop := context.AfterFunc(ctx, c.sockets.close)
+		defer stop()
 		_ = nc.FlushWithContext(ctx) // a lost connection has nothing to flush
 	}
 	c.stop()
