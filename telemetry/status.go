@@ -3,6 +3,8 @@ package telemetry
 import (
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sluice-bridge/sluice/flowcontrol"
 )
 
@@ -64,6 +66,8 @@ type LaneStatus struct {
 	Paused    bool                `json:"paused,omitempty"` // its partition is paused: the lane is full
 	Attempts  int                 `json:"attempts,omitempty"`
 	Error     string              `json:"error,omitempty"` // of the last attempt
+	// OldestTrace is the trace context of its oldest message if that is sampled; the stall links to it.
+	OldestTrace trace.SpanContext `json:"-"`
 }
 
 // Counts only grow. They are read from atomics of the route.

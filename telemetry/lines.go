@@ -1,0 +1,170 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// lines writes the log of a route: a line on each side of a change of state, a few while an outage
+// lasts, nothing per message. An outage of any length is at most maxOutage lines.
+type lines struct {
+	log        zerolog.Logger
+	conditions []*condition
+	crossings  crossings
+	connected  bool // both ends have been, and it was told
+
+	outage   time.Time // begin of the first condition that was told; zero while there is none
+	told     int       // lines since then
+	progress int       // lines about its progress
+}
+
+// progressAfter says when a line tells that an outage goes on.
+var progressAfter = []time.Duration{time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour}
+
+// maxProgress is the number of lines of an outage from which on its progress is not told, so that the
+// lines of its end still fit in ten.
+const maxProgress = 6
+
+func newLines(log zerolog.Logger) *lines {
+	return &lines{log: log, conditions: newConditions(), crossings: crossings{tokens: crossingBurst}}
+}
+
+// observe writes what is due. sc is the trace of the stall that is going on, if one is.
+func (l *lines) observe(now time.Time, s *RouteStatus, sc trace.SpanContext) {
+	l.warn(now, s)
+	if s.EverConnected && !l.connected {
+		l.connected = true
+		l.log.Info().Str("source", s.Source).Str("sink", s.Sink).Msg("route connected")
+	}
+	for _, c := range l.conditions {
+		switch c.observe(now, s) {
+		case began:
+			l.begin(c, s, sc)
+		case over:
+			l.end(c, now, "")
+		}
+	}
+	l.outageProgress(now, s, sc)
+}
+
+// warn tells that use has reached 90 % of the hard bound. It comes before the line of a stall.
+func (l *lines) warn(now time.Time, s *RouteStatus) {
+	stall := l.conditions[stalled]
+	n := l.crossings.due(now, s.Counts.Crossings, stall.on(s) && stall.mayTell(now))
+	if n == 0 {
+		return
+	}
+	l.count()
+	e := l.log.Warn().Int64("in_flight", s.Window.Messages).Int64("limit", s.Window.MessagesLimit).
+		Int64("bytes", s.Window.Bytes).Int64("bytes_limit", s.Window.BytesLimit)
+	if n > 1 {
+		e = e.Uint64("crossings", n)
+	}
+	e.Msg("window was filled to 90 %")
+}
+
+func (l *lines) begin(c *condition, s *RouteStatus, sc trace.SpanContext) {
+	if l.outage.IsZero() {
+		l.outage, l.told, l.progress = c.since, 0, 0
+	}
+	l.count()
+	e := l.log.WithLevel(c.level)
+	if c.repeats > 0 {
+		e = e.Int("repeats", c.repeats)
+		c.repeats = 0
+	}
+	describe(e, c, s, sc).Msg(c.text(s))
+}
+
+func (l *lines) end(c *condition, now time.Time, outcome string) {
+	l.count()
+	until := c.quiet
+	if until.IsZero() {
+		until = now
+	}
+	e := l.log.Info().Float64("seconds", seconds(until.Sub(c.since)))
+	if outcome != "" {
+		e = e.Str("outcome", outcome)
+	}
+	if c.trace.IsValid() {
+		e = e.Hex("trace_id", c.traceID[:])
+	}
+	e.Msg(c.overText)
+	c.trace = trace.SpanContext{}
+	for _, other := range l.conditions {
+		if other.told && other != c {
+			return
+		}
+	}
+	l.outage = time.Time{}
+}
+
+// outageProgress tells that an outage goes on.
+func (l *lines) outageProgress(now time.Time, s *RouteStatus, sc trace.SpanContext) {
+	if l.outage.IsZero() || l.progress == len(progressAfter) || now.Sub(l.outage) < progressAfter[l.progress] {
+		return
+	}
+	for l.progress < len(progressAfter) && now.Sub(l.outage) >= progressAfter[l.progress] {
+		l.progress++
+	}
+	if l.told >= maxProgress {
+		return
+	}
+	for _, c := range l.conditions {
+		if c.told && c.outage {
+			l.count()
+			e := l.log.Warn().Float64("seconds", seconds(now.Sub(c.since)))
+			describe(e, c, s, sc).Msg("still: " + c.text(s))
+			return
+		}
+	}
+}
+
+// stop writes the ends of what is going on.
+func (l *lines) stop(now time.Time, outcome string) {
+	for _, c := range l.conditions {
+		if c.told {
+			c.told = false
+			l.end(c, now, outcome)
+		}
+	}
+}
+
+func (l *lines) count() { l.told++ }
+
+// describe adds what an operator needs to know first.
+func describe(e *zerolog.Event, c *condition, s *RouteStatus, sc trace.SpanContext) *zerolog.Event {
+	if c.kind == stalled {
+		e = e.Stringer("cause", s.Cause).Str("blocker", blockerName(blockerOf(s)))
+	}
+	if c.outage {
+		e = e.Int64("in_flight", s.Window.Messages)
+	}
+	if c.kind == stalled && len(s.InFlight) > 0 {
+		e = e.Str("partition", s.InFlight[0].Partition).Int64("offset", s.InFlight[0].Offset)
+	}
+	if text := reason(c, s); text != "" {
+		e = e.Str("error", cut(text, maxError))
+	}
+	if c.kind == standby && s.Owner != "" {
+		e = e.Str("owner", s.Owner)
+	}
+	if c.kind == stalled && sc.IsValid() {
+		c.trace, c.traceID = sc, sc.TraceID()
+		e = e.Hex("trace_id", c.traceID[:])
+	}
+	return e
+}
+
+// reason returns the error that a condition is due to.
+func reason(c *condition, s *RouteStatus) string {
+	switch {
+	case c.kind == stalled && len(s.InFlight) > 0 && s.InFlight[0].Error != "":
+		return s.InFlight[0].Error
+	case c.kind == stalled && s.SourceConnected && s.SinkConnected, c.kind == paused, c.kind == standby, c.kind == rebalancing:
+		return ""
+	}
+	return s.Detail
+}

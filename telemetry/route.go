@@ -1,0 +1,127 @@
+package telemetry
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Outcomes of a stall. Route.Stop may be told others, such as revoked.
+const (
+	OutcomeResumed  = "resumed"
+	OutcomeShutdown = "shutdown"
+)
+
+// Route makes spans, metrics and log lines of one route's status. All methods may be called from any
+// goroutine and on nil. Stall and Wrote take no lock.
+type Route struct {
+	tel  *Telemetry
+	name string
+	read func() RouteStatus
+
+	latest atomic.Pointer[mark] // of the current or latest span of a stall
+	writes writes
+
+	mu      sync.Mutex
+	stopped bool
+	final   RouteStatus // once stopped
+	tracker *tracker
+	lines   *lines
+}
+
+// mark is what Stall returns of a span.
+type mark struct {
+	context    trace.SpanContext
+	begin, end time.Time // end is zero while it lasts
+}
+
+func newRoute(t *Telemetry, name string, log zerolog.Logger, read func() RouteStatus) *Route {
+	r := &Route{tel: t, name: name, read: read, lines: newLines(log), writes: t.metrics.writesOf(name)}
+	r.tracker = newTracker(t.stalls, name, r.latest.Store, t.metrics.stallEnded)
+	return r
+}
+
+// poll makes what is due of the route's status now.
+func (r *Route) poll(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.stopped {
+		r.observe(now)
+	}
+}
+
+func (r *Route) observe(now time.Time) RouteStatus {
+	status := r.read()
+	r.tracker.observe(now, &status) // first, because the lines carry the trace's id
+	r.lines.observe(now, &status, r.tracker.context())
+	return status
+}
+
+// Stop looks at the route for the last time and ends the span that is open, with outcome as its
+// reason. read is not called after Stop has returned. Stopping twice does nothing.
+func (r *Route) Stop(outcome string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return
+	}
+	now := time.Now()
+	r.final = r.observe(now)
+	r.tracker.stop(now, &r.final, outcome)
+	r.lines.stop(now, outcome)
+	r.stopped = true
+}
+
+// Stall returns the root span of the current stall or, if none is going on, of the latest, and how
+// long it has lasted. Messages that were delayed link to it. The context is not valid, and the time 0,
+// before the first stall of 100 ms and while traces are off.
+func (r *Route) Stall() (trace.SpanContext, time.Duration) {
+	if r == nil {
+		return trace.SpanContext{}, 0
+	}
+	m := r.latest.Load()
+	if m == nil {
+		return trace.SpanContext{}, 0
+	}
+	end := m.end
+	if end.IsZero() {
+		end = time.Now()
+	}
+	return m.context, end.Sub(m.begin)
+}
+
+// Wrote says that one Sink.Write of so many messages took d. It is called once a Write, whatever its
+// result, and allocates nothing.
+func (r *Route) Wrote(d time.Duration, messages int) {
+	if r == nil {
+		return
+	}
+	r.writes.duration.Record(context.Background(), d.Seconds(), r.writes.route...)
+	r.writes.size.Record(context.Background(), int64(messages), r.writes.route...)
+}
+
+func (r *Route) ended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopped
+}
+
+// status returns the route's status now, or the last one once it was stopped, and what only polling
+// knows: the time waited and the spans begun.
+func (r *Route) status() (s RouteStatus, waited map[holdup]time.Duration, stalls uint64, stopped bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return r.final, r.tracker.waited, r.tracker.stalls, true
+	}
+	return r.read(), r.tracker.copyWaited(), r.tracker.stalls, false
+}
+
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
