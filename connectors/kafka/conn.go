@@ -1,0 +1,185 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/plain"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
+)
+
+// conn is one end's access to a cluster: a Transport, what is known of the cluster, and whether it
+// answers. All methods may be called from any goroutine.
+type conn struct {
+	transport *kafkago.Transport
+	bootstrap net.Addr
+	clientID  string
+	timeout   time.Duration // for a connection and for a small request
+	stop      context.CancelFunc
+	report    func(connectors.Event)
+	log       zerolog.Logger
+
+	cache atomic.Pointer[metadata]
+
+	mu       sync.Mutex
+	state    linkState
+	versions map[int16]versionRange // nil until the brokers have told
+}
+
+type linkState uint8
+
+const (
+	linkUnknown linkState = iota
+	linkUp
+	linkDown
+)
+
+// metadataTTL is how long a broker that moved to another address stays unknown to the Transport. It asks
+// for the list of brokers only: MetadataTopics is empty, not nil, which would mean all topics.
+const metadataTTL = 2 * time.Second
+
+// newConn prepares access. It connects to nothing: that happens at the first call.
+func newConn(c *Connection, env *connectors.Env) *conn {
+	ctx, stop := context.WithCancel(context.Background())
+	t := &kafkago.Transport{
+		DialTimeout:    time.Duration(c.DialTimeout),
+		Dial:           (&net.Dialer{Timeout: time.Duration(c.DialTimeout)}).DialContext,
+		MetadataTTL:    metadataTTL,
+		MetadataTopics: []string{},
+		ClientID:       c.ClientID,
+		Context:        ctx,
+	}
+	// TLS, and other mechanisms, have their place here: t.TLS and t.SASL.
+	if c.Username != "" {
+		t.SASL = plain.Mechanism{Username: c.Username, Password: string(c.Password)}
+	}
+	report := func(connectors.Event) {}
+	if env.Host != nil {
+		report = env.Host.Report
+	}
+	return &conn{
+		transport: t, bootstrap: kafkago.TCP(c.Brokers...), clientID: c.ClientID,
+		timeout: time.Duration(c.DialTimeout), stop: stop, report: report, log: env.Logger,
+	}
+}
+
+// close ends every connection. Calls still under way fail.
+func (c *conn) close() {
+	c.stop()
+	c.transport.CloseIdleConnections()
+}
+
+// call sends one request to the broker it names and waits at most timeout for the answer. While ctx
+// lives, an error means that it is not known whether the broker has acted on the request, unless
+// notSent says so.
+func (c *conn) call(ctx context.Context, timeout time.Duration, req *wire.Call) (*wire.Answer, error) {
+	req.ClientID = c.clientID
+	// A context that only ends would leave the connection waiting for its answer; a deadline closes it.
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	res, err := c.transport.RoundTrip(limited, c.bootstrap, req)
+	switch {
+	case err == nil:
+		return res.(*wire.Answer), nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil:
+		err = fmt.Errorf("no answer within %v", timeout)
+	}
+	return nil, fmt.Errorf("%s: %w", c.brokerName(req.Node), err)
+}
+
+// notSent reports whether a failed call never reached the broker: no connection could be had.
+func notSent(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op == "dial"
+	}
+	_, dns := errors.AsType[*net.DNSError](err)
+	return dns || errors.Is(err, kafkago.BrokerNotAvailable)
+}
+
+// brokerName names a broker for people.
+func (c *conn) brokerName(node int32) string {
+	if node == wire.AnyBroker {
+		return "brokers " + c.bootstrap.String()
+	}
+	if m := c.cache.Load(); m != nil {
+		if addr, ok := m.Brokers[node]; ok {
+			return fmt.Sprintf("broker %d (%s)", node, addr)
+		}
+	}
+	return fmt.Sprintf("broker %d", node)
+}
+
+// connected and disconnected report the cluster's state when it changes.
+func (c *conn) connected() { c.link(linkUp, connectors.Event{Kind: connectors.Connected}) }
+
+func (c *conn) disconnected(err error) {
+	c.link(linkDown, connectors.Event{Kind: connectors.Disconnected, Err: err})
+}
+
+func (c *conn) link(state linkState, e connectors.Event) {
+	c.mu.Lock()
+	changed := c.state != state
+	c.state = state
+	c.mu.Unlock()
+	if changed {
+		c.report(e)
+	}
+}
+
+type versionRange struct{ low, high int16 }
+
+// needs is what the other end has to speak, all of it since Kafka 2.4. Metadata is negotiated.
+var needs = []struct {
+	key     int16
+	version int16
+	name    string
+}{
+	{wire.ProduceKey, wire.ProduceVersion, "Produce"},
+	{wire.FetchKey, wire.FetchVersion, "Fetch"},
+	{wire.InitProducerIDKey, wire.InitProducerIDVersion, "InitProducerId"},
+}
+
+// negotiate asks once which versions the brokers speak and refuses a cluster that is too old or too new
+// with words, where a broker would only close the connection.
+func (c *conn) negotiate(ctx context.Context) (map[int16]versionRange, error) {
+	c.mu.Lock()
+	known := c.versions
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	answer, err := c.call(ctx, c.timeout, &wire.Call{Key: 18, Node: wire.AnyBroker, Limit: 1 << 20})
+	if err != nil {
+		return nil, err
+	}
+	f := wire.Fields{B: answer.Body}
+	failed := code(f.Int16())
+	known = map[int16]versionRange{}
+	for range f.Count(6) {
+		known[f.Int16()] = versionRange{f.Int16(), f.Int16()}
+	}
+	if err := errors.Join(f.Err, codeError(failed, "ask %s for its versions", c.brokerName(wire.AnyBroker))); err != nil {
+		return nil, err
+	}
+	for _, n := range needs {
+		if r, ok := known[n.key]; !ok || n.version < r.low || n.version > r.high {
+			return nil, fmt.Errorf("%s: speak %s %d to %d, version %d is needed (Kafka 2.4 or later)",
+				c.brokerName(wire.AnyBroker), n.name, r.low, r.high, n.version)
+		}
+	}
+	c.mu.Lock()
+	c.versions = known
+	c.mu.Unlock()
+	return known, nil
+}
