@@ -1,0 +1,292 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
+)
+
+// member is our membership of the consumer group, in the classic protocol with eager rebalancing: before
+// it joins anew it has given all its partitions back, with what was in flight acknowledged and committed
+// as far as time allowed. Heartbeats have a goroutine of their own and depend on nothing else, so that
+// a route that is stalled for hours keeps its partitions.
+type member struct {
+	s *source
+
+	mu     sync.Mutex
+	node   int32 // the coordinator, -1: unknown
+	me     wire.Member
+	joined *generation // nil between two
+	counts map[string]int
+}
+
+// generation is the time from one join to the next.
+type generation struct {
+	as    wire.Member
+	over  context.Context // ends when the group has given our partitions to others
+	end   context.CancelCauseFunc
+	again chan struct{} // capacity 1: everybody has to join anew
+}
+
+func newMember(s *source) *member {
+	return &member{s: s, node: -1, me: wire.Member{Group: s.cfg.Group, InstanceID: s.cfg.InstanceID, Generation: -1}}
+}
+
+// run joins again and again until the source is closed or needs an operator.
+func (m *member) run() {
+	ctx := m.s.life
+	for fails := 0; ctx.Err() == nil; {
+		err := m.generation(ctx)
+		switch {
+		case err == nil:
+			fails = 0
+			continue
+		case ctx.Err() != nil:
+			return
+		case connectors.IsPermanent(err):
+			m.s.fail(err)
+			return
+		}
+		fails++
+		m.s.note(err)
+		pause(ctx, m.s.backoff(fails))
+	}
+}
+
+// note makes an error known by its nature: a broker that does not answer is a state, what a broker
+// refuses is for people to read.
+func (s *source) note(err error) {
+	if c, answered := codeOf(err); !answered {
+		s.conn.disconnected(err)
+	} else if c.class() != classCoordinator && c.class() != classMember {
+		s.tell(err)
+	}
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// generation joins, reads what it was given until the group moves on, and gives it back. Its error is
+// about joining.
+func (m *member) generation(ctx context.Context) error {
+	parts, err := m.join(ctx)
+	if err != nil {
+		return err
+	}
+	g := &generation{again: make(chan struct{}, 1)}
+	g.over, g.end = context.WithCancelCause(ctx)
+	m.mu.Lock()
+	g.as, m.joined = m.me, g
+	m.mu.Unlock()
+	beating, stop := context.WithCancel(g.over)
+	var heart sync.WaitGroup
+	heart.Go(func() { m.beat(beating, g) })
+
+	feeds := m.s.assigned(g.as, parts)
+	m.s.log.Info().Int32("generation", g.as.Generation).Int("partitions", len(feeds)).Msg("joined the group")
+	m.s.host.Report(connectors.Event{Kind: connectors.Assigned})
+	m.s.locateAll(g, feeds)
+	select {
+	case <-g.again:
+	case <-g.over.Done():
+	}
+	if ctx.Err() == nil {
+		m.revoke(g, feeds)
+	}
+	stop()
+	heart.Wait()
+	m.mu.Lock()
+	m.joined = nil
+	m.mu.Unlock()
+	cause := context.Cause(g.over)
+	g.end(nil)
+	if connectors.IsPermanent(cause) {
+		return cause
+	}
+	return nil
+}
+
+// revoke gives the partitions back. Heartbeats go on meanwhile.
+func (m *member) revoke(g *generation, feeds []*feed) {
+	m.s.host.Report(connectors.Event{Kind: connectors.Rebalancing})
+	defer m.s.hasten()()
+	m.s.unassigned(feeds)
+	limited, cancel := context.WithTimeout(g.over, m.s.timing.drain)
+	defer cancel()
+	names := make([]string, len(feeds))
+	for i, f := range feeds {
+		names[i] = f.name
+	}
+	m.s.host.Revoke(limited, names...)
+}
+
+// beat sends heartbeats until ctx ends.
+func (m *member) beat(ctx context.Context, g *generation) {
+	s := m.s
+	body := wire.AppendHeartbeat(nil, &g.as)
+	for {
+		pause(ctx, s.timing.heartbeat)
+		if ctx.Err() != nil {
+			return
+		}
+		answer, err := m.call(ctx, max(s.timing.session/3, time.Second), &wire.Call{
+			Key: wire.HeartbeatKey, Version: wire.HeartbeatVersion, Body: body,
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		var c int16
+		if err == nil {
+			c, err = wire.ReadHeartbeat(answer.Body)
+		}
+		if err != nil {
+			s.note(err)
+			continue
+		}
+		switch code(c) {
+		case codeNone:
+			s.conn.connected()
+		case codeRebalanceInProgress:
+			g.rejoin()
+		case codeIllegalGeneration, codeUnknownMemberID, codeFencedInstanceID:
+			m.lost(&g.as, code(c))
+		default:
+			m.moved(code(c))
+			s.note(codeError(code(c), "heartbeat to group %s", s.cfg.Group))
+		}
+	}
+}
+
+func (g *generation) rejoin() {
+	select {
+	case g.again <- struct{}{}:
+	default:
+	}
+}
+
+// lost ends the generation of as, if it is the current one: the group goes on without us.
+func (m *member) lost(as *wire.Member, c code) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.joined == nil || m.joined.as != *as {
+		return
+	}
+	err := codeError(c, "group %s, member %s", m.s.cfg.Group, m.me.ID)
+	if c == codeUnknownMemberID {
+		m.me.ID = ""
+	}
+	if c == codeFencedInstanceID {
+		err = connectors.Permanent(err)
+	}
+	m.s.log.Warn().Err(err).Msg("the group goes on without us; joining again")
+	m.joined.end(err)
+}
+
+// call sends a request to the coordinator, which it finds first if need be.
+func (m *member) call(ctx context.Context, timeout time.Duration, req *wire.Call) (*wire.Answer, error) {
+	m.mu.Lock()
+	node := m.node
+	m.mu.Unlock()
+	if node < 0 {
+		var err error
+		if node, err = m.find(ctx); err != nil {
+			return nil, err
+		}
+	}
+	req.Node = node
+	answer, err := m.s.conn.call(ctx, timeout, req)
+	if err != nil && ctx.Err() == nil {
+		m.forget()
+	}
+	return answer, err
+}
+
+// moved looks elsewhere for the coordinator if c says that it is not where we asked.
+func (m *member) moved(c code) {
+	if c.class() == classCoordinator {
+		m.forget()
+	}
+}
+
+func (m *member) forget() {
+	m.mu.Lock()
+	m.node = -1
+	m.mu.Unlock()
+}
+
+// find asks a configured broker, and some of those known, who coordinates the group.
+func (m *member) find(ctx context.Context) (int32, error) {
+	nodes := []int32{wire.AnyBroker}
+	if known := m.s.conn.cached(); known != nil {
+		nodes = append(nodes, slices.Sorted(maps.Keys(known.Brokers))...)
+	}
+	var first error
+	for _, node := range nodes[:min(len(nodes), maxBrokersToAsk)] {
+		answer, err := m.s.conn.call(ctx, m.s.timing.request, &wire.Call{
+			Key: wire.FindCoordinatorKey, Version: wire.FindCoordinatorVersion, Node: node,
+			Body: wire.AppendFindCoordinator(nil, m.s.cfg.Group),
+		})
+		if err == nil {
+			return m.found(answer)
+		}
+		if ctx.Err() != nil {
+			return -1, ctx.Err()
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return -1, first
+}
+
+func (m *member) found(answer *wire.Answer) (int32, error) {
+	node, c, err := wire.ReadCoordinator(answer.Body)
+	if err := errors.Join(err, codeError(code(c), "find the coordinator of group %s", m.s.cfg.Group)); err != nil {
+		return -1, err
+	}
+	if node < 0 {
+		return -1, fmt.Errorf("group %s has no coordinator", m.s.cfg.Group)
+	}
+	m.mu.Lock()
+	m.node = node
+	m.mu.Unlock()
+	return node, nil
+}
+
+// leave says goodbye, so that the partitions move at once. A static member keeps them for its restart.
+func (m *member) leave(ctx context.Context) error {
+	m.mu.Lock()
+	me, node := m.me, m.node
+	m.mu.Unlock()
+	if me.ID == "" || me.InstanceID != "" || node < 0 {
+		return nil
+	}
+	answer, err := m.s.conn.call(ctx, min(m.s.timing.request, 3*time.Second), &wire.Call{
+		Key: wire.LeaveGroupKey, Version: wire.LeaveGroupVersion, Node: node, Body: wire.AppendLeave(nil, &me),
+	})
+	var c int16
+	if err == nil {
+		c, err = wire.ReadLeft(answer.Body)
+	}
+	if err == nil && code(c) != codeUnknownMemberID {
+		err = codeError(code(c), "leave group %s", m.s.cfg.Group)
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: %w; its partitions move when the session ends, in %v", err, m.s.timing.session)
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
+)
+
+// source reads the partitions that its consumer group gives it. Three kinds of goroutine work for it:
+// the member keeps the assignment, the keeper keeps the metadata, and each broker has at most one
+// exchange, the one request that is out. They meet in what mu protects; the payload belongs to the
+// goroutine that calls Fetch.
+type source struct {
+	cfg    SourceConfig
+	timing timing
+	route  string
+	host   connectors.Host
+	log    zerolog.Logger
+	conn   *conn
+	member *member
+	window connectors.Room
+
+	life context.Context // ends with Close
+	stop context.CancelFunc
+	work sync.WaitGroup
+
+	// Of the goroutine that calls Fetch.
+	inflater wire.Inflater
+	timer    *time.Timer
+
+	pool wire.Pool
+	outs sync.Pool // of *wire.Out
+
+	wake   chan struct{} // capacity 1: Fetch looks again
+	stale  chan struct{} // capacity 1: the keeper asks for metadata now
+	paceMu sync.Mutex
+	hurry  chan struct{} // closed while commits must not wait
+	paced  time.Time     // when the last commit ended
+
+	mu      sync.Mutex
+	feeds   []*feed       // what is assigned, in order of assignment
+	turns   map[int32]int // requests sent, by broker: rotates the order in which partitions are asked for
+	ready   []*feed       // hold data, the next to be served first
+	busy    map[int32]bool
+	holdOff map[int32]time.Time // brokers that asked us to slow down, or failed
+	fails   map[int32]int       // failed requests in a row, by broker
+	fatal   error               // needs an operator
+	trouble error               // does not, but somebody should know; told once
+	topics  map[string]*topic   // as they were when first seen
+	backlog backlog
+	heard   time.Time // last fetch answer
+
+	facts atomic.Pointer[connectors.Facts]
+}
+
+// feed is one partition that is assigned to us.
+type feed struct {
+	topic  string
+	number int32
+	name   string // topic/number
+	origin string
+	as     wire.Member // who we were when it was assigned: commits carry it (I9)
+
+	// Protected by source.mu.
+	located   bool // next is known
+	gone      bool // revoked: whatever still comes of it is dropped
+	paused    bool
+	asked     bool // in the request that is out
+	next      int64
+	end       int64 // behind the last message, -1: unknown
+	leader    int32 // -1: none
+	notBefore time.Time
+	fails     int
+	cut       int // answers in a row that held nothing but a cut batch
+
+	reader *wire.Reader // what was fetched and not yet returned; of the goroutine that calls Fetch
+}
+
+// timing is how patient a source is. Tests shorten it.
+type timing struct {
+	session   time.Duration // the group gives our partitions away after so long without a heartbeat
+	rebalance time.Duration // and after so long without a join, when it asks for one
+	heartbeat time.Duration
+	drain     time.Duration // how long a revoke waits for what is in flight
+	wait      time.Duration // how long a broker holds a fetch when it has nothing
+	request   time.Duration // how long any other answer may take
+	metadata  time.Duration // how often metadata is asked for without need
+	pace      time.Duration // between two commits
+	backoff   time.Duration // after the first failure; doubles up to maxBackoff
+}
+
+// The session is shorter than Java's 45 s because a killed daemon's partitions wait for it, and longer
+// than a broker's restart.
+func defaultTiming() timing {
+	return timing{
+		session: 15 * time.Second, rebalance: time.Minute, heartbeat: 3 * time.Second, drain: 30 * time.Second,
+		wait: 500 * time.Millisecond, request: 15 * time.Second, metadata: 10 * time.Second,
+		pace: 50 * time.Millisecond, backoff: 100 * time.Millisecond,
+	}
+}
+
+const maxBackoff = 2 * time.Second
+
+// openSource starts reading. It waits for nothing: the brokers may be away.
+func openSource(_ context.Context, cfg SourceConfig, env connectors.Env) (connectors.Source, error) {
+	return newSource(cfg, env, defaultTiming()), nil
+}
+
+func newSource(cfg SourceConfig, env connectors.Env, t timing) *source {
+	life, stop := context.WithCancel(context.Background())
+	s := &source{
+		cfg: cfg, timing: t, route: env.Route, host: env.Host, log: env.Logger,
+		conn: newConn(&cfg.Connection, &env), window: env.Window,
+		life: life, stop: stop, timer: time.NewTimer(time.Hour),
+		wake: make(chan struct{}, 1), stale: make(chan struct{}, 1), hurry: make(chan struct{}),
+		busy: map[int32]bool{}, holdOff: map[int32]time.Time{}, fails: map[int32]int{},
+		turns: map[int32]int{}, topics: map[string]*topic{},
+	}
+	s.outs.New = func() any { return new(wire.Out) }
+	s.inflater = wire.Inflater{Pool: &s.pool, Cap: max(env.Window.Bytes, minInflate)}
+	s.member = newMember(s)
+	s.describe(max(1, len(cfg.Brokers)), "")
+	s.work.Go(s.keep)
+	s.work.Go(s.member.run)
+	return s
+}
+
+// minInflate is how large a decompressed batch may be however small the window is.
+const minInflate = 16 << 20
+
+// Fetch implements connectors.Source. Requests to brokers outlive a call that was given up, and their
+// answers wait for the next call.
+func (s *source) Fetch(ctx context.Context, room connectors.Room) (*connectors.Batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, wait, err := s.turnOf(room)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			b, err := s.take(f, room)
+			if b != nil || err != nil {
+				return b, err
+			}
+			continue
+		}
+		s.timer.Reset(wait)
+		select {
+		case <-s.wake:
+		case <-s.timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// turnOf sends the requests that room allows and returns the partition whose turn it is, if one has data.
+// Without, it says how long to wait at most.
+func (s *source) turnOf(room connectors.Room) (*feed, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fatal != nil {
+		return nil, 0, connectors.Permanent(s.fatal)
+	}
+	for len(s.ready) > 0 {
+		f := s.ready[0]
+		s.ready = s.ready[1:]
+		if !f.gone && !f.paused {
+			return f, 0, nil
+		}
+		s.discard(f)
+	}
+	wait := s.request(room, time.Now())
+	if err := s.trouble; err != nil {
+		s.trouble = nil
+		return nil, 0, err
+	}
+	return nil, wait, nil
+}
+
+// Pause implements connectors.Pauser.
+func (s *source) Pause(partition string) { s.setPaused(partition, true) }
+
+// Resume implements connectors.Pauser.
+func (s *source) Resume(partition string) { s.setPaused(partition, false) }
+
+func (s *source) setPaused(name string, paused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.feeds {
+		if f.name == name {
+			f.paused = paused
+		}
+	}
+}
+
+// Lag implements connectors.Lagger.
+func (s *source) Lag() (messages int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.feeds {
+		if !f.located || f.end < 0 {
+			return 0, false
+		}
+		messages += max(0, f.end-f.next)
+	}
+	return messages, len(s.feeds) > 0
+}
+
+// Describe implements connectors.Describer.
+func (s *source) Describe() connectors.Facts { return *s.facts.Load() }
+
+// describe renews what Describe returns.
+func (s *source) describe(brokers int, backlog string) {
+	f := sourceFacts(&s.cfg)
+	f.Memory, f.MemoryFor = fetchMemory(brokers, s.cfg.FetchMaxBytes)
+	f.Backlog = backlog
+	s.facts.Store(&f)
+}
+
+// sourceFacts is what is known before any broker was asked; each configured address is taken for one.
+func sourceFacts(c *SourceConfig) connectors.Facts {
+	f := connectors.Facts{
+		Guarantee: "at least once: the group's position follows what the sink has acknowledged",
+		Order:     "by partition",
+		Touches:   []string{"group " + c.Group},
+	}
+	f.Memory, f.MemoryFor = fetchMemory(max(1, len(c.Brokers)), c.FetchMaxBytes)
+	return f
+}
+
+// fetchMemory is what may be held beyond the window: one answer a broker.
+func fetchMemory(brokers int, size connectors.Size) (int64, string) {
+	word := "brokers"
+	if brokers == 1 {
+		word = "broker"
+	}
+	return int64(brokers) * int64(size), fmt.Sprintf("%d %s x %v fetch", brokers, word, size)
+}
+
+// Close implements connectors.Source: it says goodbye to the group, unless membership is static.
+func (s *source) Close(ctx context.Context) error {
+	s.stop()
+	s.signal(s.wake)
+	s.work.Wait()
+	err := s.member.leave(ctx)
+	s.conn.close()
+	s.inflater.Close()
+	return err
+}
+
+func (s *source) signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// fail makes Fetch return a permanent error from now on.
+func (s *source) fail(err error) {
+	s.mu.Lock()
+	if s.fatal == nil {
+		s.fatal = err
+	}
+	s.mu.Unlock()
+	s.signal(s.wake)
+}
+
+// tell makes Fetch return err once.
+func (s *source) tell(err error) {
+	s.mu.Lock()
+	s.trouble = err
+	s.mu.Unlock()
+	s.signal(s.wake)
+}

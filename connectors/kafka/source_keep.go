@@ -1,0 +1,152 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
+)
+
+// keep keeps the metadata: now and then, and at once when a request has shown that it is stale.
+func (s *source) keep() {
+	timer := time.NewTimer(s.timing.metadata)
+	defer timer.Stop()
+	for fails := 0; ; {
+		select {
+		case <-s.life.Done():
+			return
+		case <-s.stale:
+		case <-timer.C:
+		}
+		err := s.lookAround()
+		switch {
+		case s.life.Err() != nil:
+			return
+		case connectors.IsPermanent(err):
+			s.fail(err)
+			return
+		case err != nil:
+			fails++
+			s.signal(s.stale)
+		default:
+			fails = 0
+		}
+		pause(s.life, s.backoff(fails+1)) // at most so often, however many requests complain
+		timer.Reset(s.timing.metadata)
+	}
+}
+
+// lookAround refreshes leaders, looks for new partitions and topics created anew, and asks how much there
+// is to read where no fetch answer has told for long.
+func (s *source) lookAround() error {
+	topics := append(slices.Clone(s.cfg.Topics), s.member.led()...)
+	slices.Sort(topics)
+	known, err := s.conn.refresh(s.life, slices.Compact(topics)...)
+	if err != nil {
+		return err
+	}
+	if err := s.noteTopics(known); err != nil {
+		return err
+	}
+	s.member.grown(known)
+	var missing []error
+	for _, name := range s.cfg.Topics {
+		if t := known.Topics[name]; t != nil {
+			missing = append(missing, t.err())
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		s.tell(fmt.Errorf("kafka: %w", err))
+	}
+	leaderless, quiet := s.lead(known)
+	if len(quiet) > 0 {
+		s.lookForLag(quiet)
+	}
+	if leaderless > 0 {
+		return codeError(codeLeaderNotAvailable, "%d partitions", leaderless)
+	}
+	return nil
+}
+
+// lead sets the partitions' leaders. It returns how many have none, and all partitions if no fetch
+// answer has come for long.
+func (s *source) lead(known *metadata) (leaderless int, quiet []*feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.feeds {
+		if f.leader = known.leader(f.topic, f.number); f.leader < 0 {
+			leaderless++
+		}
+	}
+	if time.Since(s.heard) >= s.timing.metadata {
+		quiet = slices.Clone(s.feeds)
+	}
+	s.signal(s.wake)
+	return leaderless, quiet
+}
+
+func (s *source) lookForLag(feeds []*feed) {
+	ctx, cancel := context.WithTimeout(s.life, s.timing.request)
+	defer cancel()
+	ends, _ := s.list(ctx, wire.Latest, s.cfg.Isolation == readCommitted, feeds)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for f, end := range ends {
+		f.end = max(f.end, end)
+	}
+}
+
+// backlog is what a first start is about to move.
+type backlog struct {
+	partitions int
+	messages   int64
+	oldest     time.Time // zero until the first message was read
+	first      bool      // some partition had no position
+}
+
+// add counts a partition; fresh says that the group had no position in it.
+func (b *backlog) add(f *feed, fresh bool) {
+	if !fresh {
+		return
+	}
+	b.first = true
+	b.partitions++
+	b.messages += max(0, f.end-f.next)
+}
+
+// age takes in the time of a message and reports whether it is the oldest so far.
+func (b *backlog) age(t time.Time) bool {
+	if !b.first || t.IsZero() || !b.oldest.IsZero() && !t.Before(b.oldest) {
+		return false
+	}
+	b.oldest = t
+	return true
+}
+
+func (b *backlog) String() string {
+	if !b.first {
+		return ""
+	}
+	text := fmt.Sprintf("%d partitions, %d messages", b.partitions, b.messages)
+	if age := time.Since(b.oldest); !b.oldest.IsZero() && b.messages > 0 {
+		text += ", oldest " + roughly(age)
+	}
+	return text
+}
+
+// roughly writes a duration in its largest unit.
+func roughly(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return fmt.Sprintf("%ds", max(0, d)/time.Second)
+}
