@@ -245,6 +245,12 @@ func (c *conn) await(ctx context.Context) (*nats.Conn, <-chan struct{}, error) {
 	}
 }
 
+func (c *conn) isUp() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.up
+}
+
 // maxPayload returns the largest message the server takes, headers included; 1 MiB while unknown.
 func (c *conn) maxPayload() int64 {
 	c.mu.Lock()

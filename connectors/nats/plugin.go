@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"context"
 	"strings"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -15,7 +16,8 @@ func newConnection() any { return &Connection{} }
 func JetStream() connectors.Plugin {
 	return connectors.Plugin{
 		Name: "jetstream", Connection: connectionKind, NewConnection: newConnection,
-		URL: jetStreamURL,
+		Source: connectors.NewSource(jetStreamSourceDefaults, jetStreamSourceSpec),
+		URL:    jetStreamURL,
 	}
 }
 
@@ -33,6 +35,17 @@ func jetStreamSourceDefaults(about connectors.About) JetStreamSourceConfig {
 		Start:    "earliest",
 		Consumer: Consumer{Create: true},
 	}
+}
+
+func jetStreamSourceSpec(c JetStreamSourceConfig, _ connectors.About) (*connectors.SourceSpec, error) {
+	return &connectors.SourceSpec{
+		Open: func(_ context.Context, env connectors.Env) (connectors.Source, error) {
+			return newJetStreamSource(c, env), nil
+		},
+		Claims: []string{"jetstream durable " + c.Durable + " on stream " + c.Stream},
+		Facts:  sourceFacts(&c),
+		Remote: true,
+	}, nil
 }
 
 func jetStreamSinkDefaults(connectors.About) JetStreamSinkConfig {

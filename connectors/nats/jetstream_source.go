@@ -1,0 +1,497 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+const (
+	// commitPause is the least time between two acknowledgements of few messages; each costs two
+	// round trips.
+	commitPause = 10 * time.Millisecond
+	// commitLarge is how many messages are acknowledged without that pause.
+	commitLarge   = 1024
+	defaultWindow = 8192
+)
+
+// jetStreamSource reads a durable. One goroutine (run) holds the connection, the ownership and the
+// session; Fetch and Commit use the session that is live.
+type jetStreamSource struct {
+	cfg     JetStreamSourceConfig
+	env     connectors.Env
+	conn    *conn
+	durable durable
+	window  int // messages
+	stop    context.CancelFunc
+	done    chan struct{}
+
+	flights flights
+	acking  chan struct{} // a token: who holds it may acknowledge, or end the session for others
+	slices  sync.Pool     // *[]connectors.Message
+	lag     atomic.Int64  // -1: unknown
+
+	mu       sync.Mutex
+	live     *pullSession  // nil while there is none
+	fetching bool          // Fetch uses a session
+	changed  chan struct{} // closed and replaced when live, fetching or fatal changes
+	fatal    error         // Permanent: Fetch returns it
+	owner    string        // another instance that owns the durable
+	facts    connectors.Facts
+	origin   string
+
+	gaps     gapFinder
+	position atomic.Int64  // the highest stream sequence returned by this ownership
+	settled  atomic.Uint64 // the acknowledgement floor as last seen
+
+	timer      *time.Timer // Fetch's own
+	lastCommit time.Time   // Commit's own
+
+	// run's own.
+	mark        mark
+	listening   *nats.Conn // where the liveness inbox is subscribed
+	life        <-chan struct{}
+	upSince     time.Time
+	reconnected bool
+	up          bool
+	noted       string    // the last error that was reported
+	created     time.Time // when the stream was created
+	known       bool      // position and settled are of the ownership that is or was last ours
+	assigned    bool      // the bridge knows the partition as ours
+	ack         ackForm
+}
+
+// newJetStreamSource starts connecting and returns at once.
+func newJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env) *jetStreamSource {
+	s := &jetStreamSource{
+		cfg: cfg, env: env, window: env.Window.Messages,
+		done: make(chan struct{}), changed: make(chan struct{}), acking: make(chan struct{}, 1),
+		timer: time.NewTimer(time.Hour),
+		mark:  mark{instance: instanceName(env.Instance), inbox: nats.NewInbox()},
+	}
+	if s.window < 1 {
+		s.window = defaultWindow
+	}
+	s.lag.Store(-1)
+	s.facts = sourceFacts(&cfg)
+	s.slices.New = func() any { return new(make([]connectors.Message, 0, maxBatch)) }
+	s.conn = dial(&cfg.Connection, &env, true)
+	s.durable = durable{conn: s.conn, stream: cfg.Stream, name: cfg.Durable}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go func() {
+		defer close(s.done)
+		s.run(ctx)
+	}()
+	return s
+}
+
+// notify is called with s.mu held.
+func (s *jetStreamSource) notify() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// await returns the live session. With use the caller is Fetch, and has to call leave.
+func (s *jetStreamSource) await(ctx context.Context, use bool) (*pullSession, error) {
+	for {
+		s.mu.Lock()
+		live, fatal, changed := s.live, s.fatal, s.changed
+		if live != nil && fatal == nil && use {
+			s.fetching = true
+		}
+		s.mu.Unlock()
+		switch {
+		case fatal != nil:
+			return nil, fatal
+		case live != nil:
+			return live, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *jetStreamSource) leave() {
+	s.mu.Lock()
+	s.fetching = false
+	s.notify()
+	s.mu.Unlock()
+}
+
+// Fetch waits for messages; while the server is away or another instance owns the durable it waits
+// too. Beyond room the source holds redeliveryBytes after a reset.
+func (s *jetStreamSource) Fetch(ctx context.Context, room connectors.Room) (*connectors.Batch, error) {
+	for {
+		p, err := s.await(ctx, true)
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.fetch(ctx, p, room)
+		s.leave()
+		var noRoom *connectors.NoRoomError
+		switch {
+		case b != nil:
+			return b, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.As(err, &noRoom):
+			return nil, err
+		}
+		p.end(err)
+		if err := s.awaitEnd(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// awaitEnd waits until p is not the live session any more.
+func (s *jetStreamSource) awaitEnd(ctx context.Context, p *pullSession) error {
+	for {
+		s.mu.Lock()
+		live, changed := s.live, s.changed
+		s.mu.Unlock()
+		if live != p {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fetch returns the next batch of p, or the reason why p is over.
+func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connectors.Room) (*connectors.Batch, error) {
+	for {
+		if err := p.pull(room); err != nil {
+			if errors.Is(err, errNoRoom) {
+				return nil, &connectors.NoRoomError{Need: room.Bytes + messageOverhead + 1}
+			}
+			return nil, err
+		}
+		e, err := s.next(ctx, p)
+		switch {
+		case errors.Is(err, errTooLarge):
+			if !p.narrow || room.Alone {
+				p.narrow = true // once more, with all the room for one message
+				continue
+			}
+			largest := p.conn.maxPayload() + messageOverhead
+			return nil, &connectors.NoRoomError{Need: max(room.Bytes+1, min(2*room.Bytes, largest))}
+		case errors.Is(err, errPullEnded):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		p.narrow = false
+		if e.memory > room.Bytes && !room.Alone {
+			p.carry = append([]entry{e}, p.carry...)
+			return nil, &connectors.NoRoomError{Need: e.memory}
+		}
+		return s.collect(p, e, room), nil
+	}
+}
+
+// errPullEnded says that a pull ended and another may be sent.
+var errPullEnded = errors.New("pull ended")
+
+// next waits for a message that is not in flight.
+func (s *jetStreamSource) next(ctx context.Context, p *pullSession) (entry, error) {
+	for {
+		if len(p.carry) > 0 {
+			e := p.carry[0]
+			p.carry = p.carry[1:]
+			return e, nil
+		}
+		m, err := s.receive(ctx, p)
+		if err != nil {
+			return entry{}, err
+		}
+		e, ok, err := p.take(m)
+		if err != nil {
+			return entry{}, err
+		}
+		if !ok {
+			if held, _ := p.held(); held == 0 {
+				return entry{}, errPullEnded
+			}
+			continue
+		}
+		if p.ordered || !s.flights.twin(e.Stream) {
+			return e, nil
+		}
+	}
+}
+
+// receive waits for whatever comes on the session's channel.
+func (s *jetStreamSource) receive(ctx context.Context, p *pullSession) (*nats.Msg, error) {
+	select {
+	case m := <-p.ch:
+		return m, nil
+	default:
+	}
+	s.timer.Reset(silentAfter)
+	select {
+	case m := <-p.ch:
+		return m, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-p.over:
+		return nil, p.err
+	case <-s.timer.C:
+		return nil, fmt.Errorf("nothing has come for %v, not even a heartbeat", silentAfter)
+	}
+}
+
+// collect makes a batch of e and what has come behind it.
+func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) *connectors.Batch {
+	store := s.slices.Get().(*[]connectors.Message)
+	b := &connectors.Batch{Partition: s.cfg.Stream, Messages: (*store)[:0]}
+	sp := &span{first: e.Stream}
+	s.mu.Lock()
+	b.Origin = s.origin
+	s.mu.Unlock()
+	for {
+		lost := headerLost(e.m)
+		if lost && len(b.Messages) > 0 {
+			p.carry = append([]entry{e}, p.carry...)
+			break
+		}
+		s.gaps.see(e.Stream)
+		m := connectors.Message{Subject: e.m.Subject, Value: e.m.Data, Time: time.Unix(0, e.time), Offset: int64(e.Stream)}
+		if m.Value == nil {
+			m.Value = []byte{}
+		}
+		restore(&m, e.m.Header)
+		b.Messages = append(b.Messages, m)
+		b.Memory += e.memory
+		sp.last, sp.at = e.Stream, e.sequences
+		if p.explicit {
+			sp.all = append(sp.all, e.sequences)
+		}
+		s.lag.Store(int64(e.pending))
+		if lost {
+			b.Reject = errors.New("the headers cannot be read; they are left out of what is kept of the message")
+			break
+		}
+		if len(b.Messages) >= min(maxBatch, room.Messages) {
+			break
+		}
+		var more bool
+		if e, more = s.ready(p, room.Bytes-b.Memory); !more {
+			break
+		}
+	}
+	sp.messages = len(b.Messages)
+	b.Next, b.Handle = int64(sp.last)+1, sp
+	p.taken.Store(p.last.Consumer)
+	if p.ordered {
+		s.position.Store(int64(sp.last))
+	}
+	s.flights.add(sp)
+	return b
+}
+
+// ready returns the next message if one has come and fits in room. What goes wrong here is met again
+// by the next Fetch, for a session that is over stays so.
+func (s *jetStreamSource) ready(p *pullSession, room int64) (entry, bool) {
+	for {
+		var e entry
+		switch {
+		case len(p.carry) > 0:
+			e = p.carry[0]
+			p.carry = p.carry[1:]
+		default:
+			select {
+			case m := <-p.ch:
+				got, ok, err := p.take(m)
+				switch {
+				case errors.Is(err, errTooLarge):
+					p.narrow = true
+					return entry{}, false
+				case err != nil:
+					p.end(err)
+					return entry{}, false
+				case !ok || !p.ordered && s.flights.twin(got.Stream):
+					continue
+				}
+				e = got
+			default:
+				return entry{}, false
+			}
+		}
+		if e.memory > room {
+			p.carry = append([]entry{e}, p.carry...)
+			return entry{}, false
+		}
+		return e, true
+	}
+}
+
+// Recycle takes the slice of messages back; their data belongs to nats.go's allocation.
+func (s *jetStreamSource) Recycle(b *connectors.Batch) {
+	store := b.Messages[:0]
+	clear(store[:cap(store)])
+	s.slices.Put(&store)
+}
+
+// Lag returns the messages of the stream that were not fetched. Any goroutine.
+func (s *jetStreamSource) Lag() (int64, bool) {
+	n := s.lag.Load()
+	return n, n >= 0
+}
+
+// Describe says what the source does. Any goroutine.
+func (s *jetStreamSource) Describe() connectors.Facts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.facts
+	f.Owner = s.owner
+	return f
+}
+
+// Commit acknowledges done to the durable and returns once the server has confirmed it. Batches that
+// were fetched before another instance owned the durable are ignored.
+func (s *jetStreamSource) Commit(ctx context.Context, done []*connectors.Batch) error {
+	sp := s.flights.latest(done)
+	if sp == nil {
+		return nil
+	}
+	messages := 0
+	for _, b := range done {
+		if sp, ok := b.Handle.(*span); ok {
+			messages += sp.messages
+		}
+	}
+	if messages < commitLarge {
+		if rest := commitPause - time.Since(s.lastCommit); rest > 0 {
+			wait(ctx, rest)
+		}
+	}
+	for s.flights.current(sp) {
+		p, err := s.await(ctx, false)
+		if err != nil {
+			return err
+		}
+		select {
+		case s.acking <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		err = s.acknowledge(ctx, p, sp, done)
+		<-s.acking
+		if errors.Is(err, errSessionOver) {
+			if err := s.awaitEnd(ctx, p); err != nil {
+				return err
+			}
+			continue
+		}
+		s.lastCommit = time.Now()
+		if err == nil {
+			s.flights.remove(done)
+		}
+		return err
+	}
+	return nil
+}
+
+// errSessionOver says that the session ended before it could acknowledge.
+var errSessionOver = errors.New("session over")
+
+// acknowledge acknowledges sp and all before it in session p, if p still owns the durable. It is
+// called with the acking token, so that p does not end meanwhile.
+func (s *jetStreamSource) acknowledge(ctx context.Context, p *pullSession, sp *span, done []*connectors.Batch) error {
+	select {
+	case <-p.over:
+		return errSessionOver
+	default:
+	}
+	if p.explicit {
+		return s.acknowledgeEach(ctx, p, done)
+	}
+	if sp.at == (sequences{}) || sp.at.Consumer <= p.floor.Consumer {
+		return nil
+	}
+	info, err := s.durable.info(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.owns(info, s.mark); err != nil {
+		p.end(err)
+		return errSessionOver
+	}
+	p.doubt = sp.at
+	if _, err := s.conn.request(ctx, p.ack.subject(sp.at), []byte("+ACK")); err != nil {
+		return fmt.Errorf("acknowledge up to %d of stream %s: %w", sp.last, s.cfg.Stream, err)
+	}
+	p.floor, p.doubt = sp.at, sequences{}
+	return nil
+}
+
+// acknowledgeEach acknowledges every message by itself; the last one's confirmation stands for all,
+// for the server handles them in order.
+func (s *jetStreamSource) acknowledgeEach(ctx context.Context, p *pullSession, done []*connectors.Batch) error {
+	if p.ordered {
+		info, err := s.durable.info(ctx)
+		if err != nil {
+			return err
+		}
+		if err := p.owns(info, s.mark); err != nil {
+			p.end(err)
+			return errSessionOver
+		}
+	}
+	var last sequences
+	for _, b := range done {
+		sp, ok := b.Handle.(*span)
+		if !ok || !s.flights.current(sp) {
+			continue
+		}
+		for _, at := range sp.all {
+			if at.Consumer == 0 {
+				continue
+			}
+			if last != (sequences{}) {
+				if err := p.nc.Publish(p.ack.subject(last), []byte("+ACK")); err != nil {
+					return fmt.Errorf("acknowledge %d of stream %s: %w", last.Stream, s.cfg.Stream, explain(err))
+				}
+			}
+			last = at
+		}
+	}
+	if last == (sequences{}) {
+		return nil
+	}
+	if _, err := s.conn.request(ctx, p.ack.subject(last), []byte("+ACK")); err != nil {
+		return fmt.Errorf("acknowledge %d of stream %s: %w", last.Stream, s.cfg.Stream, err)
+	}
+	return nil
+}
+
+// Close takes the owner mark away, so that an instance that stands by takes over, and ends the
+// connection.
+func (s *jetStreamSource) Close(ctx context.Context) error {
+	s.stop()
+	<-s.done
+	var err error
+	s.mu.Lock()
+	standby := s.owner != ""
+	s.mu.Unlock()
+	if s.mark.session > 0 && !standby {
+		err = s.resign(ctx)
+	}
+	s.conn.close(ctx)
+	return err
+}

@@ -1,0 +1,413 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+const (
+	// pollEvery is how often a live session looks at the durable: whose it is, and how much there is.
+	pollEvery = time.Second
+	// The pause between two attempts to begin a session.
+	pauseMin = 100 * time.Millisecond
+	pauseMax = 5 * time.Second
+	// calmAfter is how long a session lives to count as one that works.
+	calmAfter = 10 * time.Second
+)
+
+// run holds one session after another until ctx ends or an operator is needed.
+func (s *jetStreamSource) run(ctx context.Context) {
+	pause := pauseMin
+	for ctx.Err() == nil {
+		begin := time.Now()
+		err := s.runSession(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case connectors.IsPermanent(err):
+			s.mu.Lock()
+			s.fatal = err
+			s.notify()
+			s.mu.Unlock()
+			return
+		case errors.Is(err, errLifeOver): // has been reported where it was noticed
+			continue
+		}
+		if time.Since(begin) > calmAfter {
+			pause = pauseMin
+		}
+		s.note(err)
+		// A durable that somebody else resets or reads makes short sessions: the pause grows, so that
+		// two who do not see each other's marks do not reset in turns without end.
+		wait(ctx, pause)
+		pause = min(2*pause, pauseMax)
+	}
+}
+
+// note reports an error, once while it stays the same.
+func (s *jetStreamSource) note(err error) {
+	if err == nil || err.Error() == s.noted || !s.conn.isUp() {
+		return // known, or reported where the connection was lost
+	}
+	s.noted = err.Error()
+	kind := connectors.Disconnected
+	var hole *holeError
+	if errors.As(err, &hole) || errors.Is(err, errContended) || errors.Is(err, errSessionLost) {
+		kind = connectors.Retrying
+	} else {
+		s.up = false
+	}
+	s.env.Logger.Debug().Err(err).Msgf("session on %s", s.place())
+	s.env.Host.Report(connectors.Event{Kind: kind, Err: err})
+}
+
+// showUp reports that the durable can be read.
+func (s *jetStreamSource) showUp() {
+	if !s.up {
+		s.up = true
+		s.noted = ""
+		s.env.Host.Report(connectors.Event{Kind: connectors.Connected})
+	}
+}
+
+var (
+	errLifeOver    = errors.New("connection lost")
+	errSessionLost = errors.New("session lost")
+)
+
+// runSession begins a session, lends it to Fetch and Commit, and returns why it ended.
+func (s *jetStreamSource) runSession(ctx context.Context) error {
+	nc, life, err := s.conn.await(ctx)
+	if err != nil {
+		return err
+	}
+	s.noteLife(life)
+	stream, info, err := s.look(ctx, nc)
+	if err != nil {
+		return err
+	}
+	owned := !s.cfg.Shared && canReset(nc)
+	var p *pullSession
+	if owned {
+		p, err = s.begin(ctx, nc, stream, info)
+		var denied *DeniedError
+		if errors.As(err, &denied) && info.config.AckPolicy == "explicit" {
+			s.env.Logger.Warn().Err(err).Msgf("%s cannot be owned; every message is acknowledged by itself, without order", s.place())
+			owned = false
+		} else if err != nil {
+			s.release(p)
+			return err
+		}
+	}
+	if !owned {
+		if p, err = s.beginUnowned(nc, info); err != nil {
+			return err
+		}
+	}
+	s.describe(nc, stream, info, owned)
+	s.showUp()
+	s.showActive()
+	s.publish(p)
+	err = s.watch(ctx, p, life, len(s.cfg.Subjects) > 0 || stream.sparse())
+	s.unpublish(p)
+	s.release(p)
+	return err
+}
+
+// noteLife remembers when this life of the connection began.
+func (s *jetStreamSource) noteLife(life <-chan struct{}) {
+	if life != s.life {
+		s.reconnected = s.life != nil
+		s.life, s.upSince = life, time.Now()
+		s.up = false
+	}
+}
+
+// canReset reports whether the server knows CONSUMER.RESET, which came with 2.14.
+func canReset(nc *nats.Conn) bool {
+	major, rest, _ := strings.Cut(nc.ConnectedServerVersion(), ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, err := strconv.Atoi(major)
+	b, err2 := strconv.Atoi(minor)
+	return err == nil && err2 == nil && (a > 2 || a == 2 && b >= 14)
+}
+
+// look finds the stream and the durable, and creates the durable where it may.
+func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo, *consumerInfo, error) {
+	stream, err := s.durable.streamInfo(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.sameStream(stream); err != nil {
+		return nil, nil, err
+	}
+	info, err := s.durable.info(ctx)
+	if isAPIError(err, errCodeConsumerNotFound) {
+		if !s.cfg.Consumer.Create {
+			return nil, nil, fmt.Errorf("%s does not exist, and consumer.create is false: %w", s.place(), err)
+		}
+		explicit := s.cfg.Shared || !canReset(nc) || stream.Config.Retention == "workqueue"
+		from := int64(0)
+		if s.known {
+			// It was deleted while we read it: go on where we are, not where the configuration starts.
+			from = int64(s.settled.Load()) + 1
+		}
+		if err := s.durable.create(ctx, s.newDurable(from, stream, explicit)); err != nil && !isAPIError(err, errCodeConsumerExists) {
+			return nil, nil, err
+		}
+		info, err = s.durable.info(ctx)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return stream, info, s.fit(&info.config)
+}
+
+// sameStream checks that the stream is the one that was read before.
+func (s *jetStreamSource) sameStream(stream *streamInfo) error {
+	position := s.position.Load()
+	switch {
+	case s.created.IsZero():
+		s.created = stream.Created
+	case !s.created.Equal(stream.Created):
+		return connectors.Permanent(fmt.Errorf("stream %s was deleted and created again at %s: positions of the old one mean nothing in it; resume to read it as the configuration's start says",
+			s.cfg.Stream, stream.Created.Format(time.RFC3339)))
+	case int64(stream.State.LastSeq) < position:
+		return connectors.Permanent(fmt.Errorf("stream %s ends at %d, but %d was read before: it has lost messages; resume to go on behind its end",
+			s.cfg.Stream, stream.State.LastSeq, position))
+	}
+	return nil
+}
+
+// begin makes this source the owner, at once or after it stood by, and returns a session that has
+// redelivered what is in flight.
+func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *streamInfo, info *consumerInfo) (*pullSession, error) {
+	if err := s.answerLiveness(nc); err != nil {
+		return nil, err
+	}
+	if owner := info.owner(); owner.inbox != "" && owner.inbox != s.mark.inbox {
+		s.abandon(ctx)
+		s.showUp() // it can be read, only not by us
+	}
+	info, err := s.standBy(ctx, info)
+	if err != nil {
+		return nil, err
+	}
+	from := int64(0)
+	if !s.known || info.owner().inbox != s.mark.inbox {
+		// Nobody, or somebody else, owned it last: whatever is in flight may have been read again.
+		s.abandon(ctx)
+		next, known, err := s.env.Host.Assign(ctx, s.cfg.Stream)
+		if err != nil {
+			return nil, err
+		}
+		if known && next != int64(info.AckFloor.Stream)+1 {
+			from = next
+		}
+		s.assigned = true
+	}
+	expect := s.expected(info)
+	if info, err = s.take(ctx, info, from); err != nil {
+		return nil, err
+	}
+	if !s.known {
+		if from > 0 {
+			expect = uint64(from)
+		}
+		s.gaps.begin(expect, len(s.cfg.Subjects) == 0 && len(info.config.filters()) == 0 && !stream.sparse(), s.reportGap)
+		s.gaps.head(stream.State.FirstSeq)
+		s.position.Store(0)
+		s.settled.Store(info.AckFloor.Stream)
+		s.known = true
+	}
+	p := newPullSession(nc, s.conn, &s.durable, &info.config, s.window)
+	p.ordered, p.ack, p.floor, p.firstAfter = true, s.ack, info.AckFloor, s.flights.firstAfter
+	if err := p.open(); err != nil {
+		return p, err
+	}
+	return p, s.redeliver(ctx, p, info)
+}
+
+// expected is the stream sequence that a new reader of the durable is to see first.
+func (s *jetStreamSource) expected(info *consumerInfo) uint64 {
+	if info.NumAckPending == 0 {
+		return max(info.AckFloor.Stream, info.Delivered.Stream) + 1
+	}
+	return info.AckFloor.Stream + 1
+}
+
+// beginUnowned returns a session that shares the durable with whoever else reads it.
+func (s *jetStreamSource) beginUnowned(nc *nats.Conn, info *consumerInfo) (*pullSession, error) {
+	if info.config.AckPolicy != "explicit" {
+		return nil, connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and it can have none: the server is %s (owning needs 2.14) or the user may not change it; use a durable with ack policy explicit",
+			s.place(), info.config.AckPolicy, nc.ConnectedServerVersion()))
+	}
+	s.flights.keepTwins()
+	p := newPullSession(nc, s.conn, &s.durable, &info.config, s.window)
+	p.ack, p.floor, p.firstAfter = s.ack, info.AckFloor, s.flights.firstAfter
+	if err := p.open(); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// redeliver reads again what is in flight, which the reset has made pending, and gives it its new
+// deliveries. The messages themselves are thrown away: the sink has them.
+func (s *jetStreamSource) redeliver(ctx context.Context, p *pullSession, info *consumerInfo) error {
+	left := s.flights.behind(info.AckFloor.Stream)
+	m := s.flights.match()
+	position := uint64(s.position.Load())
+	defer m.end()
+	for left > 0 && len(p.carry) == 0 {
+		n := min(left, redeliveryMessages)
+		bytes := max(redeliveryBytes, s.conn.maxPayload()+messageOverhead)
+		if err := p.ask(&p.slots[0], pullRequest{Batch: n, MaxBytes: bytes, NoWait: true, Expires: min(pullHeartbeat, p.expires)}); err != nil {
+			return err
+		}
+		came := 0
+		for p.slots[0].messages > 0 {
+			msg, err := s.receive(ctx, p)
+			if err != nil {
+				return err
+			}
+			e, ok, err := p.take(msg)
+			switch {
+			case err != nil:
+				return err
+			case !ok:
+				continue
+			case e.Stream > position:
+				p.carry = append(p.carry, e) // new: what was in flight is gone from the stream
+			default:
+				m.seen(e.sequences)
+			}
+			came++
+		}
+		if left -= came; came == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// publish lends the session to Fetch and Commit.
+func (s *jetStreamSource) publish(p *pullSession) {
+	s.mu.Lock()
+	s.live = p
+	s.notify()
+	s.mu.Unlock()
+}
+
+// unpublish takes it back and waits until neither uses it.
+func (s *jetStreamSource) unpublish(p *pullSession) {
+	p.end(errSessionLost)
+	// Commit: who gets the token from now on sees that the session is over.
+	s.acking <- struct{}{}
+	<-s.acking
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live = nil
+	s.notify()
+	for s.fetching {
+		changed := s.changed
+		s.mu.Unlock()
+		<-changed
+		s.mu.Lock()
+	}
+}
+
+func (s *jetStreamSource) release(p *pullSession) {
+	if p == nil {
+		return
+	}
+	p.close()
+	if p.ack != (ackForm{}) {
+		s.ack = p.ack
+	}
+	if p.nc.IsConnected() {
+		// The server must have given up our pulls before a RESET makes messages for them.
+		_ = p.nc.FlushTimeout(time.Second) // else the connection is about to be lost, and they with it
+	}
+}
+
+// abandon gives up what is in flight, because another instance has it.
+func (s *jetStreamSource) abandon(ctx context.Context) {
+	s.flights.renew()
+	s.known = false
+	s.mu.Lock()
+	s.notify()
+	s.mu.Unlock()
+	if s.assigned {
+		s.assigned = false
+		over, cancel := context.WithCancel(ctx)
+		cancel() // nothing of it can be committed any more
+		s.env.Host.Revoke(over, s.cfg.Stream)
+	}
+}
+
+// watch returns when the session is over, with the reason.
+func (s *jetStreamSource) watch(ctx context.Context, p *pullSession, life <-chan struct{}, filtered bool) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-life:
+			return errLifeOver
+		case <-p.over:
+			return p.err
+		case <-tick.C:
+			if err := s.poll(ctx, p, filtered); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// poll looks at the durable. An INFO that fails says nothing about the session; a lost connection is
+// seen elsewhere.
+func (s *jetStreamSource) poll(ctx context.Context, p *pullSession, filtered bool) error {
+	select {
+	case s.acking <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.over:
+		return p.err
+	}
+	defer func() { <-s.acking }()
+	info, err := s.durable.info(ctx)
+	if isAPIError(err, errCodeConsumerNotFound) || isAPIError(err, errCodeStreamNotFound) {
+		return fmt.Errorf("%s was deleted: %w", s.place(), err)
+	}
+	if err != nil {
+		return nil
+	}
+	s.settled.Store(info.AckFloor.Stream)
+	lag := int64(info.NumPending)
+	if taken := p.taken.Load(); info.Delivered.Consumer > taken {
+		lag += int64(info.Delivered.Consumer - taken)
+	}
+	s.lag.Store(lag)
+	if !p.ordered {
+		return nil
+	}
+	if err := p.owns(info, s.mark); err != nil {
+		return err
+	}
+	if filtered {
+		if stream, err := s.durable.streamInfo(ctx); err == nil {
+			s.gaps.examined(max(info.Delivered.Stream, uint64(s.position.Load())), stream.State.FirstSeq)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,371 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+const (
+	pullExpires   = 30 * time.Second
+	pullHeartbeat = 5 * time.Second
+	// silentAfter is how long nothing may come, not even a heartbeat, while a pull is out.
+	silentAfter = 2*pullHeartbeat + 2*time.Second
+	// maxBatch is how many messages one batch has at most, so that room comes back in portions.
+	maxBatch = 1024
+	// messageOverhead is what a message costs beside its headers and data: the Msg of nats.go, its
+	// strings and their rounding up, and the Message made of it. Measured by TestMessageMemory.
+	messageOverhead = 480
+	// headerOverhead is the same for one header: an entry of the map, two strings and a slice.
+	headerOverhead = 160
+	// redeliveryBytes bounds what is read again at once after a reset, if no message is larger.
+	redeliveryBytes    = 1 << 20
+	redeliveryMessages = 256
+)
+
+// pullSession is one uninterrupted read of the durable: what was asked for, what came, and whether it
+// came without a hole. Only the goroutine that calls Fetch reads from it once it is live.
+type pullSession struct {
+	nc       *nats.Conn
+	conn     *conn
+	next     string         // where pulls are sent
+	ch       chan *nats.Msg // what was asked for and has come
+	slots    [2]slot
+	ordered  bool // deliveries must be contiguous: nobody else reads
+	explicit bool // every message is acknowledged by itself
+	window   int
+	maxBatch int           // what the durable allows a pull to ask for; 0: no limit
+	maxBytes int64         // the same in bytes
+	expires  time.Duration // of a pull
+
+	last    sequences // the last message taken from ch
+	carry   []entry   // taken from ch and checked, but not yet returned
+	narrow  bool      // a pull was refused because of the size of the next message
+	pending atomic.Int64
+	taken   atomic.Uint64 // last.Consumer, for other goroutines
+
+	ack          ackForm   // set by the first message
+	floor, doubt sequences // the last acknowledgement, and one whose answer was lost; see floorHolds
+	firstAfter   func(stream uint64) uint64
+
+	once sync.Once
+	over chan struct{} // closed when the session has ended
+	err  error         // why; set before over is closed
+}
+
+// slot is a subscription of its own for each pull that may be out, so that it is always known which
+// pull a message or status belongs to: the server serves several pulls in turns.
+type slot struct {
+	sub      *nats.Subscription
+	inbox    string
+	messages int   // still to come
+	bytes    int64 // still to come, as the server counts; unless unlimited
+	asked    int64 // bytes of the pull
+	got      bool  // a message has come
+	free     bool  // no limit of bytes
+}
+
+// entry is a message that has been checked.
+type entry struct {
+	m *nats.Msg
+	delivery
+	memory int64
+}
+
+// delivery is what the reply subject of a message says.
+type delivery struct {
+	sequences
+	time    int64 // when it was stored, Unix nanoseconds
+	pending uint64
+}
+
+// end ends the session. The first reason counts.
+func (p *pullSession) end(err error) {
+	p.once.Do(func() {
+		p.err = err
+		close(p.over)
+	})
+}
+
+// open subscribes the session's slots.
+func (p *pullSession) open() error {
+	for i := range p.slots {
+		inbox := p.nc.NewInbox()
+		sub, err := p.nc.ChanSubscribe(inbox, p.ch)
+		if err != nil {
+			return fmt.Errorf("nats: subscribe: %w", explain(err))
+		}
+		p.slots[i].sub, p.slots[i].inbox = sub, inbox
+	}
+	return nil
+}
+
+// close takes the inboxes away, so that the server gives up the pulls that are out.
+func (p *pullSession) close() {
+	p.end(context.Canceled)
+	for i := range p.slots {
+		if p.slots[i].sub != nil {
+			_ = p.slots[i].sub.Unsubscribe() // only fails where there is nothing left
+		}
+	}
+}
+
+// newPullSession returns a session that is not open. Its channel has place for everything that may be
+// asked for, and for the heartbeats and the end of each pull.
+func newPullSession(nc *nats.Conn, c *conn, d *durable, cfg *consumerConfig, window int) *pullSession {
+	p := &pullSession{
+		nc: nc, conn: c, next: apiPrefix + "CONSUMER.MSG.NEXT." + d.stream + "." + d.name,
+		ch:     make(chan *nats.Msg, window+redeliveryMessages+64),
+		window: window, maxBatch: cfg.MaxBatch, maxBytes: int64(cfg.MaxBytes), expires: pullExpires,
+		explicit: cfg.AckPolicy != "all",
+		over:     make(chan struct{}),
+	}
+	if cfg.MaxExpires > 0 {
+		p.expires = min(p.expires, cfg.MaxExpires)
+	}
+	return p
+}
+
+// pullRequest is the body of CONSUMER.MSG.NEXT (ADR-13).
+type pullRequest struct {
+	Expires   time.Duration `json:"expires,omitempty"`
+	Batch     int           `json:"batch"`
+	MaxBytes  int64         `json:"max_bytes,omitempty"`
+	NoWait    bool          `json:"no_wait,omitempty"`
+	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
+}
+
+// ask sends a pull. bytes <= 0: no limit.
+func (p *pullSession) ask(s *slot, r pullRequest) error {
+	if p.maxBatch > 0 {
+		r.Batch = min(r.Batch, p.maxBatch)
+	}
+	if p.maxBytes > 0 && (r.MaxBytes == 0 || r.MaxBytes > p.maxBytes) {
+		r.MaxBytes = p.maxBytes
+	}
+	s.messages, s.bytes, s.asked = r.Batch, r.MaxBytes, r.MaxBytes
+	s.free, s.got = r.MaxBytes == 0, false
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := p.nc.PublishRequest(p.next, s.inbox, body); err != nil {
+		s.messages = 0
+		return fmt.Errorf("nats: pull: %w", explain(err))
+	}
+	return nil
+}
+
+// held returns what was asked for or has come and was not returned.
+func (p *pullSession) held() (messages int, bytes int64) {
+	for i := range p.slots {
+		messages += p.slots[i].messages
+		if p.slots[i].messages > 0 {
+			bytes += p.slots[i].bytes + int64(p.slots[i].messages)*messageOverhead
+		}
+	}
+	for i := range p.carry {
+		bytes += p.carry[i].memory
+	}
+	return messages + len(p.carry), bytes
+}
+
+// errNoRoom is what pull answers where the room is too small for anything.
+var errNoRoom = errors.New("no room")
+
+// pull asks for what room has beyond what is held, in strides: asking for single messages costs two to
+// three times the throughput.
+func (p *pullSession) pull(room connectors.Room) error {
+	messages, bytes := p.held()
+	s := &p.slots[0]
+	if s.messages > 0 {
+		s = &p.slots[1]
+	}
+	n, left := min(room.Messages, p.window)-messages, room.Bytes-bytes
+	if s.messages > 0 || n < 1 || messages > 0 && n < max(1, p.window/8) {
+		return nil
+	}
+	r := pullRequest{Expires: p.expires, Batch: n, Heartbeat: min(pullHeartbeat, p.expires/2)}
+	switch {
+	case p.narrow && messages == 0 && room.Alone:
+		r.Batch = 1 // whatever its size
+	case p.narrow && messages == 0 && left > messageOverhead:
+		r.Batch, r.MaxBytes = 1, left-messageOverhead
+	case p.narrow:
+		return nil
+	default:
+		r.Batch = int(min(int64(n), max(1, left/(2*messageOverhead))))
+		r.MaxBytes = left - int64(r.Batch)*messageOverhead
+	}
+	if r.MaxBytes < 1 && !(p.narrow && room.Alone) {
+		if messages > 0 {
+			return nil
+		}
+		if !room.Alone {
+			return errNoRoom
+		}
+		r.Batch, r.MaxBytes = 1, 0
+	}
+	return p.ask(s, r)
+}
+
+// take checks what came: a message for the caller, or a status, which is dealt with here.
+func (p *pullSession) take(m *nats.Msg) (e entry, isMessage bool, err error) {
+	s := p.slotOf(m.Sub)
+	if s == nil {
+		return entry{}, false, nil
+	}
+	d, ok := parseReply(m.Reply)
+	if !ok {
+		return entry{}, false, p.status(s, m)
+	}
+	s.messages--
+	s.got = true
+	if s.bytes -= int64(m.Size()); s.bytes <= 0 && !s.free {
+		s.messages, s.bytes = 0, 0 // a pull whose bytes are used up has ended
+	}
+	if p.ordered && (d.Consumer != p.last.Consumer+1 || d.Stream <= p.last.Stream) {
+		return entry{}, false, &holeError{p.last, d.sequences}
+	}
+	if p.last.Consumer == 0 {
+		p.ack = ackFormOf(m.Reply)
+	}
+	p.last = d.sequences
+	return entry{m: m, delivery: d, memory: memoryOf(m)}, true, nil
+}
+
+func (p *pullSession) slotOf(sub *nats.Subscription) *slot {
+	for i := range p.slots {
+		if p.slots[i].sub == sub {
+			return &p.slots[i]
+		}
+	}
+	return nil
+}
+
+// errTooLarge is the status of a pull whose next message exceeds its bytes.
+var errTooLarge = errors.New("the next message is larger than the pull")
+
+// status deals with what a pull brings beside messages (ADR-13). nil: go on.
+func (p *pullSession) status(s *slot, m *nats.Msg) error {
+	code, text := m.Header.Get("Status"), m.Header.Get("Description")
+	switch {
+	case code == "100": // a heartbeat
+		return nil
+	case code == "404" || code == "408": // nothing there, or expired
+		s.messages, s.bytes = 0, 0
+		return nil
+	case code == "409" && strings.Contains(text, "Message Size Exceeds MaxBytes"):
+		empty := !s.got
+		s.messages, s.bytes = 0, 0
+		if empty {
+			return errTooLarge
+		}
+		return nil
+	case code == "409" && strings.Contains(text, "Batch Completed"):
+		s.messages, s.bytes = 0, 0
+		return nil
+	case code == "503":
+		return errors.New("nobody answers pulls: the durable or its stream is gone or has no leader")
+	case code == "":
+		return fmt.Errorf("a stranger writes to the inbox of a pull (subject %.100q)", m.Subject)
+	}
+	return fmt.Errorf("the pull ended with %s %s", code, text)
+}
+
+// holeError says that deliveries were not contiguous.
+type holeError struct{ last, got sequences }
+
+func (e *holeError) Error() string {
+	return fmt.Sprintf("delivery %d (stream %d) follows %d (stream %d)", e.got.Consumer, e.got.Stream, e.last.Consumer, e.last.Stream)
+}
+
+// memoryOf estimates the heap that a message keeps alive.
+func memoryOf(m *nats.Msg) int64 {
+	n := int64(m.Size()) + messageOverhead
+	for _, values := range m.Header {
+		n += int64(len(values)) * headerOverhead
+	}
+	return n
+}
+
+// headerLost reports whether m had headers that nats.go could not read. It then delivers the message
+// without them; only the size tells.
+func headerLost(m *nats.Msg) bool {
+	return m.Header == nil && m.Size() > len(m.Subject)+len(m.Reply)+len(m.Data)
+}
+
+// parseReply reads the reply subject of a delivery (ADR-15):
+//
+//	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
+//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<the same five>[.<random>]
+func parseReply(reply string) (d delivery, ok bool) {
+	const prefix = "$JS.ACK."
+	if !strings.HasPrefix(reply, prefix) {
+		return d, false
+	}
+	skip := 2
+	if dots := strings.Count(reply, "."); dots >= 10 {
+		skip = 4
+	} else if dots != 8 {
+		return d, false
+	}
+	rest := reply[len(prefix):]
+	var numbers [5]uint64
+	for i := range skip + len(numbers) {
+		token, tail, _ := strings.Cut(rest, ".")
+		rest = tail
+		if i < skip {
+			continue
+		}
+		n, err := strconv.ParseUint(token, 10, 64)
+		if err != nil {
+			return d, false
+		}
+		numbers[i-skip] = n
+	}
+	d = delivery{sequences: sequences{Stream: numbers[1], Consumer: numbers[2]}, time: int64(numbers[3]), pending: numbers[4]}
+	return d, d.Stream > 0 && d.Consumer > 0
+}
+
+// ackForm is how the durable's reply subjects look: what stands before and after their five numbers.
+type ackForm struct{ before, after string }
+
+// ackFormOf reads the form off a reply subject that parseReply has accepted.
+func ackFormOf(reply string) ackForm {
+	dots, cut := strings.Count(reply, "."), 4
+	if dots >= 10 {
+		cut = 6
+	}
+	end := 0
+	for range cut {
+		end += strings.IndexByte(reply[end:], '.') + 1
+	}
+	form := ackForm{before: reply[:end]}
+	if dots == 11 {
+		form.after = reply[strings.LastIndexByte(reply, '.'):]
+	}
+	return form
+}
+
+// subject is where a delivery is acknowledged. The server looks at the sequences only.
+func (f ackForm) subject(at sequences) string {
+	b := make([]byte, 0, 128)
+	b = append(b, f.before...)
+	b = append(b, "1."...)
+	b = strconv.AppendUint(b, at.Stream, 10)
+	b = append(b, '.')
+	b = strconv.AppendUint(b, at.Consumer, 10)
+	b = append(b, ".0.0"...)
+	return string(append(b, f.after...))
+}
