@@ -46,7 +46,8 @@ type Sink interface {
 // from inside Fetch, Commit or Write, except Report, which never blocks.
 type Host interface {
 	// Assign is called before a partition's first fetch. With known, the source starts at next; else
-	// at its committed position or its configured start.
+	// at its committed position or its configured start. From then on Fetch returns nothing that was
+	// read under an earlier assignment of the partition.
 	Assign(ctx context.Context, partition string) (next int64, known bool, err error)
 	// Revoke waits until what is in flight of the partitions is acknowledged and committed, or ctx
 	// ends, and cancels the rest: later acknowledgements of it are not committed. Lanes that are in

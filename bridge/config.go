@@ -1,0 +1,84 @@
+package bridge
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+)
+
+// Config is what a bridge runs.
+type Config struct {
+	Routes   []RouteConfig
+	Instance string        // this process's identity: unique among all that share brokers
+	Drain    time.Duration // how long a soft end may take; 0: DefaultDrain
+}
+
+// The defaults.
+const (
+	DefaultDrain        = 25 * time.Second
+	DefaultMaxMessages  = 8192
+	DefaultMaxBytes     = 64 << 20
+	DefaultRetryInitial = 100 * time.Millisecond
+	DefaultRetryMax     = 30 * time.Second
+)
+
+// RouteConfig is one route, checked.
+type RouteConfig struct {
+	Name       string
+	SourceName string // the connectors' names, for people
+	SinkName   string
+	Source     *connectors.SourceSpec
+	Sink       *connectors.SinkSpec
+	DeadLetter *connectors.SinkSpec // required by OnReject == DeadLetter
+	Map        connectors.Map
+	// DeadLetterMap is the mapping of the dead-letter sink.
+	DeadLetterMap connectors.Map
+	Headers       bool
+	Window        flowcontrol.Cost // zero fields: the defaults
+	Retry         Retry
+	OnReject      Reject
+	AcceptLoss    []string
+}
+
+// Retry is how long to wait between attempts: a random time up to a bound that starts at Initial and
+// doubles up to Max ("full jitter"). There is no last attempt.
+type Retry struct{ Initial, Max time.Duration }
+
+// Reject is what happens to a message that the sink refuses for good.
+type Reject uint8
+
+// The reject policies.
+const (
+	Halt       Reject = iota // the route stops and waits for an operator
+	DeadLetter               // the message goes to the dead-letter sink
+	Drop                     // the message is dropped, counted and logged
+)
+
+func (c *RouteConfig) setDefaults() {
+	if c.Window.Messages == 0 {
+		c.Window.Messages = DefaultMaxMessages
+	}
+	if c.Window.Bytes == 0 {
+		c.Window.Bytes = DefaultMaxBytes
+	}
+	if c.Retry.Initial == 0 {
+		c.Retry.Initial = DefaultRetryInitial
+	}
+	if c.Retry.Max == 0 {
+		c.Retry.Max = DefaultRetryMax
+	}
+}
+
+func (c *RouteConfig) validate() error {
+	switch {
+	case c.Name == "":
+		return fmt.Errorf("a route has no name")
+	case c.Source == nil || c.Sink == nil:
+		return fmt.Errorf("route %s: source and sink are required", c.Name)
+	case c.OnReject == DeadLetter && c.DeadLetter == nil:
+		return fmt.Errorf("route %s: dead letters need a sink", c.Name)
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+)
+
+// writer delivers what one lane holds, one Write at a time (I4). Batches and flights are parallel: what
+// is still to be delivered of flights[i] is batches[i], which is a view once a part is acknowledged.
+type writer struct {
+	*run
+	p       *partition
+	taken   []*flight
+	flights []*flight
+	batches []*connectors.Batch
+	retry   backoff
+}
+
+// deliver is the goroutine of one lane. It ends when the lane is closed and empty, when the partition
+// is revoked, at the hard end, or when it has halted the route.
+func (n *run) deliver(p *partition) {
+	w := &writer{run: n, p: p, retry: backoff{Retry: n.route.cfg.Retry}}
+	for {
+		var ok bool
+		var err error
+		w.taken, ok, err = p.lane.Take(p.ctx, w.taken)
+		if err != nil || !ok {
+			break
+		}
+		if err := w.writeAll(w.taken); err != nil {
+			if p.ctx.Err() == nil {
+				n.halt.set(err)
+			}
+			break
+		}
+		p.oldest.Store(nil)
+	}
+	w.abandon()
+}
+
+// abandon gives back the room of what will not be delivered. It stays uncommitted and comes again.
+func (w *writer) abandon() {
+	w.p.lane.Close()
+	w.abandonFlights(w.taken)
+	w.taken, _, _ = w.p.lane.Take(context.Background(), w.taken)
+	w.abandonFlights(w.taken)
+	w.p.oldest.Store(nil)
+}
+
+func (w *writer) abandonFlights(flights []*flight) {
+	for _, f := range flights {
+		if f.left == 0 {
+			continue
+		}
+		w.window.Release(flowcontrol.Cost{Messages: int64(f.left), Bytes: f.cost.Bytes})
+		w.p.lane.Release(int64(f.left))
+		f.left = 0
+	}
+}
+
+// writeAll delivers flights. Its error halts the route, unless the lane's context has ended. Batches
+// that the source could not decode go to the reject policy in their turn.
+func (w *writer) writeAll(flights []*flight) error {
+	for len(flights) > 0 {
+		bad := slices.IndexFunc(flights, func(f *flight) bool { return f.batch.Reject != nil })
+		if bad < 0 {
+			bad = len(flights)
+		}
+		if err := w.writeUntilDone(flights[:bad]); err != nil {
+			return err
+		}
+		if bad == len(flights) {
+			return nil
+		}
+		f := flights[bad]
+		w.p.oldest.Store(oldestOf(f, &f.batch.Messages[0]))
+		if err := w.reject(f.batch, 0, f.batch.Reject); err != nil {
+			return err
+		}
+		w.acknowledged(f, f.left)
+		flights = flights[bad+1:]
+	}
+	return nil
+}
+
+// writeUntilDone writes until every message is acknowledged or disposed of by the reject policy.
+func (w *writer) writeUntilDone(flights []*flight) error {
+	w.flights, w.batches = append(w.flights[:0], flights...), w.batches[:0]
+	for _, f := range flights {
+		w.batches = append(w.batches, f.batch)
+	}
+	defer w.calm()
+	for len(w.batches) > 0 {
+		first := w.flights[0]
+		w.p.oldest.Store(oldestOf(first, &w.batches[0].Messages[0]))
+		begin := time.Now()
+		err := w.sink.Write(w.p.ctx, w.batches)
+		if w.p.ctx.Err() != nil && err != nil {
+			return w.p.ctx.Err()
+		}
+		if connectors.IsPermanent(err) && !isBatchError(err) {
+			return err
+		}
+		retryable, reject := w.settle(err, begin)
+		if reject != nil {
+			return reject
+		}
+		if retryable == nil {
+			continue
+		}
+		if err := w.waitToRetry(retryable); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isBatchError(err error) bool {
+	var b *connectors.BatchError
+	return errors.As(err, &b)
+}
+
+// settle takes what a Write acknowledged out of flights and batches and gives what was refused to the
+// reject policy. What stays is to be written again, because of retryable; reject halts the route.
+func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
+	var failed []connectors.Failure
+	if err != nil {
+		var partial *connectors.BatchError
+		if !errors.As(err, &partial) {
+			return err, nil
+		}
+		failed = partial.Failed
+	}
+	now := time.Now()
+	w.p.acked.Store(now.UnixNano())
+	w.route.health.sinkWorked()
+	w.route.clock.Ack(now)
+	if err == nil && w.route.tracing {
+		w.trace(now)
+	}
+	kept, base, written := 0, 0, 0
+	for i, b := range w.batches {
+		f, size := w.flights[i], len(b.Messages)
+		mine := 0
+		for mine < len(failed) && failed[mine].Index < base+size {
+			mine++
+		}
+		var again []connectors.Message
+		for _, failure := range failed[:mine] {
+			at := failure.Index - base
+			switch {
+			case !connectors.IsPermanent(failure.Err):
+				again = append(again, b.Messages[at])
+				retryable = failure.Err
+			case reject == nil:
+				reject = w.reject(b, at, failure.Err)
+			}
+		}
+		failed = failed[mine:]
+		base += size
+		if reject != nil {
+			return nil, reject
+		}
+		if done := size - len(again); done > 0 {
+			written += done
+			w.acknowledged(f, done)
+		}
+		if len(again) > 0 {
+			view := *b
+			view.Messages = again
+			w.batches[kept], w.flights[kept] = &view, f
+			kept++
+		}
+	}
+	clear(w.batches[kept:])
+	w.batches, w.flights = w.batches[:kept], w.flights[:kept]
+	w.route.watch.Wrote(now.Sub(begin), written)
+	return retryable, nil
+}
+
+// acknowledged gives back the room of messages of a flight and, with its last one, the payload (I1: only
+// then may it settle).
+func (w *writer) acknowledged(f *flight, messages int) {
+	f.left -= messages
+	cost := flowcontrol.Cost{Messages: int64(messages)}
+	if f.left == 0 {
+		w.recycle(f.batch)
+		cost.Bytes = f.cost.Bytes
+	}
+	w.p.lane.Release(cost.Messages)
+	w.window.Release(cost)
+	w.route.counts.acknowledged.Add(uint64(messages))
+	if f.left == 0 && w.p.tracker.Finish(f.ticket) {
+		w.settled.add(w.p)
+	}
+	w.released(w.p)
+}
+
+// waitToRetry shows that the lane is in retry and waits for the next attempt.
+func (w *writer) waitToRetry(err error) error {
+	text := err.Error()
+	w.p.lastErr.Store(&text)
+	w.p.attempts.Add(1)
+	w.p.enter(flowcontrol.BlockerRetry)
+	w.p.signal()
+	w.route.counts.retries.Add(1)
+	return w.retry.next(w.p.ctx)
+}
+
+// calm says that nothing of the lane is in retry any more.
+func (w *writer) calm() {
+	w.retry.reset()
+	if w.p.attempts.Swap(0) > 0 {
+		w.p.lastErr.Store(nil)
+		w.p.enter(flowcontrol.BlockerNone)
+	}
+}

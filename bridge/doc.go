@@ -1,0 +1,40 @@
+// Package bridge runs routes: one source, one window, one sink each.
+//
+// # The journey of a batch
+//
+// The fetcher waits until the window has room and calls Source.Fetch with it. The batch is charged to
+// the window, tracked in its partition, and pushed to the partition's lane. The lane's writer takes
+// all that has arrived and calls Sink.Write; what fails is tried again after a backoff or goes to the
+// reject policy. When the last message of a batch is acknowledged its room goes back to the window and
+// its payload to the source, and the tracker settles it as soon as all batches before it are done. The
+// committer hands settled batches to Source.Commit.
+//
+//	fetcher ──Add, Track──> lane ──Write──> sink
+//	   ^                      │ acknowledged: Release, Recycle, Finish
+//	   └──────── window <─────┤
+//	                          └─> committer ──Commit──> source
+//
+// # Invariants
+//
+// They are cited by number where the code upholds them.
+//
+//	I1 Commit only after the sink acknowledged, or the reject policy disposed of, every message of the
+//	   batch and of all batches before it in its partition.
+//	I2 What is in flight never exceeds the window, but for one oversize message alone, plus the
+//	   constants that the connectors state.
+//	I3 No Fetch without room.
+//	I4 One Write at a time per lane.
+//	I5 A batch has one owner at a time.
+//	I6 Every goroutine ends before Run returns.
+//	I7 Sources stop before sinks; the last commit precedes Close.
+//	I8 No path drops a message unless the configuration says so.
+//	I9 A commit carries the generation of its assignment; what was revoked is never committed later.
+//
+// # How a route ends
+//
+// Softly, when the context of Run ends: the fetcher stops, the lanes finish what they hold, the
+// committer commits it, and the sink and then the source are closed. Hard, when the drain deadline
+// passes: writes are cancelled, and what is not committed comes again. A route that halts ends softly
+// too and then waits for Resume, which opens it anew at its committed position. A lane whose write
+// failed for good keeps nothing: its uncommitted batches are fetched again after Resume.
+package bridge

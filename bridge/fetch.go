@@ -1,0 +1,148 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+)
+
+// uncommittedWindows bounds what is fetched and not committed, in windows of messages: what a crash
+// would double while upstream does not confirm commits.
+const uncommittedWindows = 4
+
+// fetch is the one goroutine that calls Fetch. It returns when the source or the run's soft context
+// ends.
+func (n *run) fetch() {
+	retry := backoff{Retry: n.route.cfg.Retry}
+	var need int64
+	for n.soft.Err() == nil {
+		if !n.awaitRoom(need) {
+			continue // the run has ended, or there is more to wait for
+		}
+		n.resumeLanes()
+		b, err := n.fetchOne(need)
+		var noRoom *connectors.NoRoomError
+		switch {
+		case err == nil:
+			need = 0
+			retry.reset()
+			n.admit(b)
+		case n.soft.Err() != nil:
+		case errors.As(err, &noRoom):
+			need = noRoom.Need
+		case errors.Is(err, io.EOF):
+			return
+		case connectors.IsPermanent(err):
+			n.halt.set(err)
+		case errors.Is(err, context.Canceled): // interrupted, to resume a lane
+		default:
+			n.route.health.sourceFailed(err)
+			_ = retry.next(n.soft) // its error is the context's, which the loop looks at
+		}
+	}
+}
+
+// awaitRoom waits while a bound is full and reports whether there is room (I3).
+func (n *run) awaitRoom(need int64) bool {
+	limit := uncommittedWindows * n.window.Limit().Messages
+	_, cause := n.window.Free(need)
+	full := cause != flowcontrol.CauseNone
+	switch {
+	case !full && n.open.Load() < limit:
+		return true
+	case !full:
+		cause = flowcontrol.CauseUncommitted
+	}
+	n.route.clock.Wait(cause, time.Now())
+	defer func() { n.route.clock.Resume(time.Now()) }()
+	if full {
+		return n.window.Wait(n.soft, need) == nil
+	}
+	for n.open.Load() >= limit {
+		select {
+		case <-n.committed:
+		case <-n.soft.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
+	ctx := n.soft
+	if len(n.paused) > 0 {
+		interrupted, cancel := context.WithCancel(ctx)
+		defer cancel()
+		n.interrupt.Store(&cancel)
+		defer n.interrupt.Store(nil)
+		// What was released before the interrupt was in place has interrupted nothing.
+		n.resumeLanes()
+		ctx = interrupted
+	}
+	n.fetching.Store(time.Now().UnixNano())
+	defer n.fetching.Store(0)
+	return n.source.Fetch(ctx, n.room(need))
+}
+
+// room is what a Fetch may bring. With several lanes one answer takes a quarter of the window at most,
+// so that a lane is found to be full before it has all of it.
+func (n *run) room(need int64) connectors.Room {
+	free, _ := n.window.Free(need)
+	if n.pauser != nil && n.lanes() > 1 {
+		free.Messages = min(free.Messages, max(1, n.window.Limit().Messages/4))
+	}
+	return connectors.Room{
+		Messages: int(free.Messages), Bytes: free.Bytes,
+		Alone: n.window.Used() == flowcontrol.Cost{},
+	}
+}
+
+// admit charges a batch and gives it to its lane.
+func (n *run) admit(b *connectors.Batch) {
+	now := time.Now()
+	n.route.health.sourceWorked()
+	f := &flight{
+		batch: b, fetched: now, left: len(b.Messages),
+		cost: flowcontrol.Cost{Messages: int64(len(b.Messages)), Bytes: b.Memory},
+	}
+	n.window.Add(f.cost)
+	n.route.counts.fetched(f.cost)
+	p := n.partition(b.Partition)
+	if p == nil || !n.track(p, f) {
+		// Revoked while Fetch returned it: whoever owns the partition now reads it again.
+		n.window.Release(f.cost)
+		n.recycle(b)
+		return
+	}
+	n.noteUse()
+	n.pauseLane(p, now)
+}
+
+// track makes a batch part of its partition, and reports whether that was still possible.
+func (n *run) track(p *partition, f *flight) bool {
+	n.open.Add(f.cost.Messages)
+	var ok bool
+	if f.ticket, ok = p.tracker.Track(f, f.cost.Messages); !ok {
+		n.open.Add(-f.cost.Messages)
+		return false
+	}
+	return p.lane.Push(f, f.cost.Messages) // if not, the revoke takes it out of open
+}
+
+// noteUse counts how often use reaches 90 % of the hard bound; a crossing is over below 75 %.
+func (n *run) noteUse() {
+	used, limit := n.window.Used(), n.window.Limit()
+	share := max(float64(used.Messages)/float64(limit.Messages), float64(used.Bytes)/float64(limit.Bytes))
+	n.route.counts.use(share)
+}
+
+func (n *run) recycle(b *connectors.Batch) {
+	if n.recycler != nil {
+		n.recycler.Recycle(b)
+	}
+	b.Messages = nil
+}

@@ -1,0 +1,182 @@
+package bridge
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+)
+
+// health is what a route knows of its two ends. It puts the clock into the state that follows.
+type health struct {
+	clock *flowcontrol.Clock
+
+	// flowing and writing say that all is well on either side, so that each batch costs one load here.
+	flowing, writing atomic.Bool
+
+	mu           sync.Mutex
+	source, sink endHealth
+	activity     flowcontrol.State // Flowing, Idle or Starved
+	standby      string            // the instance that owns the source
+	rebalancing  bool
+	halted       error
+	commitErr    error
+	throttled    time.Time // until when the sink asked to wait
+	down         time.Time // since when an end is away or the route is halted
+}
+
+// endHealth is a source or a sink.
+type endHealth struct {
+	connected bool
+	ever      bool
+	err       error // the last failure, until something works again
+	failing   bool  // the last call failed
+}
+
+func (e *endHealth) worked() { *e = endHealth{connected: true, ever: true} }
+
+func (e *endHealth) lost(err error) { e.connected, e.err = false, err }
+
+// opened is called when a run has opened its ends. An end without a broker is connected then.
+func (h *health) opened(remoteSource, remoteSink bool) {
+	h.change(func() {
+		h.activity = flowcontrol.Idle
+		h.source.connected, h.sink.connected = !remoteSource, !remoteSink
+		h.source.ever = h.source.ever || !remoteSource
+		h.sink.ever = h.sink.ever || !remoteSink
+	})
+}
+
+// change applies f and shows what follows.
+func (h *health) change(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+	now, state := time.Now(), h.state()
+	h.flowing.Store(state == flowcontrol.Flowing)
+	h.writing.Store(h.sink == (endHealth{connected: true, ever: true}) && h.throttled.IsZero())
+	h.clock.Enter(state, now)
+	away := !h.source.connected || !h.sink.connected || h.halted != nil
+	switch {
+	case away && h.down.IsZero():
+		h.down = now
+	case !away:
+		h.down = time.Time{}
+	}
+}
+
+// state is called with mu held.
+func (h *health) state() flowcontrol.State {
+	switch {
+	case h.halted != nil:
+		return flowcontrol.Halted
+	case h.standby != "":
+		return flowcontrol.Standby
+	case h.rebalancing:
+		return flowcontrol.Rebalancing
+	case !h.source.connected || h.source.failing:
+		return flowcontrol.Disconnected
+	}
+	return h.activity
+}
+
+// sourceWorked: a Fetch brought something, so the source is connected and owned.
+func (h *health) sourceWorked() {
+	if h.flowing.Load() {
+		return
+	}
+	h.change(func() {
+		h.source.worked()
+		h.activity = flowcontrol.Flowing
+	})
+}
+
+// sinkWorked: the sink has acknowledged something.
+func (h *health) sinkWorked() {
+	if h.writing.Load() {
+		return
+	}
+	h.change(func() {
+		h.sink.worked()
+		h.throttled = time.Time{}
+	})
+}
+
+func (h *health) sourceFailed(err error) {
+	h.change(func() { h.source.err, h.source.failing = err, true })
+}
+
+// waiting: a Fetch that is out has brought nothing for a while; it is not failing.
+func (h *health) waiting(lag int64, known bool) {
+	activity := flowcontrol.Idle
+	if known && lag > 0 {
+		activity = flowcontrol.Starved
+	}
+	h.mu.Lock()
+	same := h.activity == activity && !h.source.failing
+	h.mu.Unlock()
+	if !same {
+		h.change(func() { h.activity, h.source.failing = activity, false })
+	}
+}
+
+func (h *health) commitFailed(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.commitErr = err
+}
+
+func (h *health) setHalted(cause error) { h.change(func() { h.halted = cause }) }
+
+// report takes in what a connector reports of one end.
+func (h *health) report(end *endHealth, ev connectors.Event) {
+	h.change(func() {
+		switch ev.Kind {
+		case connectors.Connected:
+			end.worked()
+		case connectors.Disconnected:
+			end.lost(ev.Err)
+		case connectors.Retrying:
+			end.failing, end.err = true, ev.Err
+		case connectors.Throttled:
+			h.throttled = time.Now().Add(ev.Wait)
+		case connectors.Rebalancing:
+			h.rebalancing = true
+		case connectors.Assigned:
+			h.rebalancing = false
+		case connectors.Standby:
+			h.standby = ev.Text
+			if h.standby == "" {
+				h.standby = "another instance"
+			}
+		case connectors.Active:
+			h.standby = ""
+		}
+	})
+}
+
+// view is a copy of what /status shows.
+type view struct {
+	sourceConnected, sinkConnected, sinkFailing, throttled, ever bool
+	standby, detail                                              string
+	down                                                         time.Time
+}
+
+func (h *health) read(now time.Time) view {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := view{
+		sourceConnected: h.source.connected, sinkConnected: h.sink.connected, sinkFailing: h.sink.failing,
+		throttled: now.Before(h.throttled), ever: h.source.ever && h.sink.ever,
+		standby: h.standby, down: h.down,
+	}
+	for _, err := range []error{h.halted, h.source.err, h.sink.err, h.commitErr} {
+		if err != nil {
+			v.detail = err.Error()
+			break
+		}
+	}
+	return v
+}

@@ -1,0 +1,37 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+// waitingAfter is how long a Fetch brings nothing before the source is idle or starved.
+const waitingAfter = time.Second
+
+// monitor notices that a Fetch has been out for a while. It ends with the lanes.
+func (n *run) monitor(lanesDone <-chan struct{}) {
+	ticker := time.NewTicker(waitingAfter / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-lanesDone:
+			return
+		case now := <-ticker.C:
+			n.noteWaiting(now)
+		}
+	}
+}
+
+func (n *run) noteWaiting(now time.Time) {
+	since := n.fetching.Load()
+	if since == 0 || now.Sub(time.Unix(0, since)) < waitingAfter {
+		return
+	}
+	var lag int64
+	var known bool
+	if l, ok := n.source.(connectors.Lagger); ok {
+		lag, known = l.Lag()
+	}
+	n.route.health.waiting(lag, known)
+}

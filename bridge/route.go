@@ -1,0 +1,189 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+// Route is one source, one window and one sink. It outlives its runs: a route that halted is run anew
+// after Resume.
+type Route struct {
+	cfg      RouteConfig
+	instance string
+	drain    time.Duration
+	log      zerolog.Logger
+	sampled  zerolog.Logger // for lines that could come by the message
+	tel      *telemetry.Telemetry
+	watch    *telemetry.Route
+	tracer   trace.TracerProvider
+	tracing  bool // spans of messages have somewhere to go
+
+	clock  *flowcontrol.Clock
+	counts counts
+	health health
+	left   atomic.Int64 // messages that the last run left uncommitted
+
+	mu      sync.Mutex
+	current *run          // nil between two runs
+	resume  chan struct{} // closed by Resume; nil unless halted
+	ended   bool
+}
+
+func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog.Logger, tel *telemetry.Telemetry) (*Route, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if _, err := flowcontrol.NewWindow(cfg.Window); err != nil {
+		return nil, fmt.Errorf("route %s: %w", cfg.Name, err)
+	}
+	log = log.With().Str("route", cfg.Name).Logger()
+	clock := flowcontrol.NewClock(flowcontrol.Disconnected, time.Now())
+	r := &Route{
+		cfg: cfg, instance: instance, drain: drain, tel: tel, log: log, clock: clock,
+		sampled: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
+		tracer:  noop.NewTracerProvider(),
+	}
+	r.health.clock = clock
+	if tel != nil {
+		r.tracer = tel.Tracer()
+		_, off := r.tracer.(noop.TracerProvider)
+		r.tracing = !off
+	}
+	return r, nil
+}
+
+// run runs the route until its source ends, soft ends and it has drained, or hard ends. When it halts
+// it waits for Resume.
+func (r *Route) run(soft, hard context.Context) {
+	if r.tel != nil {
+		r.watch = r.tel.Watch(r.cfg.Name, r.log, r.Status)
+		defer r.watch.Stop("shutdown")
+	}
+	defer func() {
+		r.mu.Lock()
+		r.ended = true
+		r.mu.Unlock()
+	}()
+	retry := backoff{Retry: r.cfg.Retry}
+	for soft.Err() == nil {
+		err := r.runOnce(soft, hard)
+		switch {
+		case err == nil: // the source has ended, or soft has
+			return
+		case connectors.IsPermanent(err):
+			if !r.awaitResume(soft, err) {
+				return
+			}
+			retry.reset()
+		default:
+			r.health.sourceFailed(err)
+			r.sampled.Error().Err(err).Msg("route could not be opened; it is tried again")
+			if retry.next(soft) != nil {
+				return
+			}
+		}
+	}
+}
+
+// runOnce opens the ends, moves messages until something ends the run, and closes the ends.
+func (r *Route) runOnce(soft, hard context.Context) error {
+	n, err := r.open(soft, hard)
+	if err != nil {
+		return err
+	}
+	r.setCurrent(n)
+	err = n.run()
+	n.close()
+	r.left.Store(n.open.Load())
+	r.setCurrent(nil)
+	return err
+}
+
+func (r *Route) setCurrent(n *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current = n
+}
+
+// awaitResume holds a halted route until Resume or the end of ctx, and reports which.
+func (r *Route) awaitResume(ctx context.Context, cause error) bool {
+	resume := make(chan struct{})
+	r.mu.Lock()
+	r.resume = resume
+	r.mu.Unlock()
+	r.health.setHalted(cause)
+	r.log.Error().Err(cause).Msgf("route halted; when the cause is mended: sluice resume %s", r.cfg.Name)
+	select {
+	case <-resume:
+	case <-ctx.Done():
+		return false
+	}
+	r.health.setHalted(nil)
+	r.log.Info().Msg("route resumed by the operator")
+	return true
+}
+
+// Resume lets a halted route go on from its committed position.
+func (r *Route) Resume() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.resume == nil {
+		return fmt.Errorf("route %s is not halted", r.cfg.Name)
+	}
+	close(r.resume)
+	r.resume = nil
+	return nil
+}
+
+// open builds a run with open ends. Opening does not fail because a broker is away.
+func (r *Route) open(soft, hard context.Context) (n *run, err error) {
+	n, err = newRun(r, soft, hard)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			n.halt.stop()
+			n.endHard()
+		}
+	}()
+	r.health.opened(r.cfg.Source.Remote, r.cfg.Sink.Remote)
+	if n.sink, err = r.cfg.Sink.Open(soft, r.env(&sinkHost{r}, r.cfg.Map)); err != nil {
+		return nil, fmt.Errorf("open sink: %w", err)
+	}
+	if r.cfg.OnReject == DeadLetter {
+		n.deadLetter, err = r.cfg.DeadLetter.Open(soft, r.env(&deadLetterHost{sinkHost{r}}, r.cfg.DeadLetterMap))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open dead-letter sink: %w", err), n.sink.Close(soft))
+		}
+	}
+	source, err := r.cfg.Source.Open(soft, r.env(&sourceHost{n}, connectors.Map{}))
+	if err != nil {
+		n.closeSinks(soft)
+		return nil, fmt.Errorf("open source: %w", err)
+	}
+	n.setSource(source)
+	return n, nil
+}
+
+func (r *Route) env(host connectors.Host, m connectors.Map) connectors.Env {
+	return connectors.Env{
+		Route: r.cfg.Name, Instance: r.instance, Logger: r.log, Tracer: r.tracer, Host: host, Map: m,
+		Headers:    r.cfg.Headers,
+		Window:     connectors.Room{Messages: int(r.cfg.Window.Messages), Bytes: r.cfg.Window.Bytes},
+		AcceptLoss: r.cfg.AcceptLoss,
+	}
+}

@@ -1,0 +1,147 @@
+package bridge
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+)
+
+// run is one life of a route, from opening its ends to closing them. It owns every goroutine.
+type run struct {
+	route  *Route
+	window *flowcontrol.Window
+	halt   halt
+
+	source     connectors.Source
+	pauser     connectors.Pauser   // nil if the source is none
+	recycler   connectors.Recycler // nil if the source is none
+	sink       connectors.Sink
+	deadLetter connectors.Sink // nil unless the reject policy needs it
+
+	soft    context.Context // ends the fetching
+	hard    context.Context // ends the writes
+	endHard context.CancelFunc
+	group   *errgroup.Group
+	writers sync.WaitGroup
+
+	mu         sync.Mutex
+	partitions map[string]*partition
+	assigned   bool // the source announces partitions by Assign: others were revoked
+
+	settled   settledList
+	committed chan struct{} // capacity 1: some commit has returned
+	open      atomic.Int64  // messages fetched and not yet committed
+
+	fetching  atomic.Int64                       // since when a Fetch is out, in Unix nanoseconds; 0: none is
+	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused
+	paused    []*partition                       // lanes that are full; only the fetcher looks
+}
+
+func newRun(r *Route, soft, hard context.Context) (*run, error) {
+	window, err := flowcontrol.NewWindow(r.cfg.Window)
+	if err != nil {
+		return nil, err
+	}
+	n := &run{
+		route: r, window: window,
+		partitions: map[string]*partition{},
+		settled:    settledList{wake: make(chan struct{}, 1)},
+		committed:  make(chan struct{}, 1),
+	}
+	n.soft, n.halt.stop = context.WithCancel(soft)
+	hard, n.endHard = context.WithCancel(hard)
+	n.group, n.hard = errgroup.WithContext(hard)
+	return n, nil
+}
+
+func (n *run) setSource(s connectors.Source) {
+	n.source = s
+	n.pauser, _ = s.(connectors.Pauser)
+	n.recycler, _ = s.(connectors.Recycler)
+}
+
+// run moves messages until the source ends, soft ends, or the route halts, whose cause it returns.
+// Every goroutine has ended when it returns (I6).
+func (n *run) run() error {
+	lanesDone := make(chan struct{})
+	n.group.Go(func() error {
+		defer close(lanesDone)
+		n.fetch()
+		// A halt lets the other lanes finish, but not for longer than a drain may take.
+		if n.halt.cause() != nil {
+			defer time.AfterFunc(n.route.drain, n.endHard).Stop()
+		}
+		n.closeLanes()
+		n.writers.Wait()
+		return nil
+	})
+	n.group.Go(func() error { n.commit(lanesDone); return nil })
+	n.group.Go(func() error { n.monitor(lanesDone); return nil })
+	_ = n.group.Wait() // nothing in it returns an error: failures are retried or halt
+	return n.halt.cause()
+}
+
+// closeLanes lets the writers end once they have written what they hold.
+func (n *run) closeLanes() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.partitions {
+		p.lane.Close()
+	}
+}
+
+// closeTimeout bounds the goodbyes of the ends.
+const closeTimeout = 3 * time.Second
+
+// close closes the sinks and then the source; everything that reads or writes has ended before (I7).
+func (n *run) close() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.hard), closeTimeout)
+	defer cancel()
+	n.closeSinks(ctx)
+	if err := n.source.Close(ctx); err != nil {
+		n.route.log.Warn().Err(err).Msg("closing the source")
+	}
+	n.halt.stop()
+	n.endHard()
+}
+
+func (n *run) closeSinks(ctx context.Context) {
+	if err := n.sink.Close(ctx); err != nil {
+		n.route.log.Warn().Err(err).Msg("closing the sink")
+	}
+	if n.deadLetter == nil {
+		return
+	}
+	if err := n.deadLetter.Close(ctx); err != nil {
+		n.route.log.Warn().Err(err).Msg("closing the dead-letter sink")
+	}
+}
+
+// halt ends a run that needs an operator: fetching stops at once, the other lanes finish. The first
+// cause counts.
+type halt struct {
+	mu   sync.Mutex
+	err  error
+	stop context.CancelFunc
+}
+
+func (h *halt) set(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err == nil {
+		h.err = connectors.Permanent(err)
+		h.stop()
+	}
+}
+
+func (h *halt) cause() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.err
+}

@@ -1,0 +1,161 @@
+package bridge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+// statusLanes is how many lanes a status shows: the oldest.
+const statusLanes = 16
+
+// Status returns everything there is to know of the route now.
+func (r *Route) Status() telemetry.RouteStatus {
+	now := time.Now()
+	r.mu.Lock()
+	n, ended := r.current, r.ended
+	r.mu.Unlock()
+	clock, health := r.clock.Read(now), r.health.read(now)
+	s := telemetry.RouteStatus{
+		Route: r.cfg.Name, Source: r.cfg.SourceName, Sink: r.cfg.SinkName,
+		State: clock.State, Since: clock.Since, Cause: clock.Cause, Clock: clock,
+		Detail: health.detail, Owner: health.standby, Down: health.down,
+		SourceConnected: health.sourceConnected, SinkConnected: health.sinkConnected, EverConnected: health.ever,
+		Ended:  ended,
+		Window: telemetry.WindowStatus{MessagesLimit: r.cfg.Window.Messages, BytesLimit: r.cfg.Window.Bytes},
+		Counts: r.counts.read(),
+	}
+	source, sink := r.cfg.Source.Facts, r.cfg.Sink.Facts
+	if n != nil {
+		source, sink = describe(n.source, source), describe(n.sink, sink)
+		n.fillStatus(&s, health)
+	}
+	s.Owner = cmp.Or(s.Owner, source.Owner)
+	s.Guarantee = join(source.Guarantee, sink.Guarantee)
+	s.Order = join(source.Order, sink.Order)
+	s.Touches = slices.Concat(source.Touches, sink.Touches)
+	s.Backlog = source.Backlog
+	s.Memory = r.memory(source, sink)
+	return s
+}
+
+func describe(end any, facts connectors.Facts) connectors.Facts {
+	if d, ok := end.(connectors.Describer); ok {
+		return d.Describe()
+	}
+	return facts
+}
+
+func join(source, sink string) string {
+	if source == "" || sink == "" {
+		return source + sink
+	}
+	return source + "; " + sink
+}
+
+// fillStatus adds what only a run knows.
+func (n *run) fillStatus(s *telemetry.RouteStatus, health view) {
+	used := n.window.Used()
+	s.Window.Messages, s.Window.Bytes = used.Messages, used.Bytes
+	if l, ok := n.source.(connectors.Lagger); ok {
+		s.Lag, s.LagKnown = l.Lag()
+	}
+	var held [flowcontrol.NumBlockers]int64
+	for _, p := range n.snapshot() {
+		lane, ok := p.status(health)
+		if !ok {
+			continue
+		}
+		held[lane.Blocker] += lane.Messages
+		s.InFlight = append(s.InFlight, lane)
+		if s.Detail == "" {
+			s.Detail = lane.Error
+		}
+	}
+	slices.SortFunc(s.InFlight, func(a, b telemetry.LaneStatus) int { return a.Oldest.Compare(b.Oldest) })
+	s.InFlight = s.InFlight[:min(len(s.InFlight), statusLanes)]
+	if s.Cause == flowcontrol.CauseUncommitted {
+		s.Blocker = flowcontrol.BlockerCommit
+		return
+	}
+	var most int64
+	for b, messages := range held {
+		if messages > most {
+			most, s.Blocker = messages, flowcontrol.Blocker(b)
+		}
+	}
+}
+
+func (n *run) snapshot() []*partition {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]*partition, 0, len(n.partitions))
+	for _, p := range n.partitions {
+		all = append(all, p)
+	}
+	return all
+}
+
+// status returns what a lane holds; ok is false if it holds nothing.
+func (p *partition) status(health view) (lane telemetry.LaneStatus, ok bool) {
+	lane = telemetry.LaneStatus{
+		Partition: p.name, Messages: p.lane.Held(), Blocker: flowcontrol.Blocker(p.phase.Load()),
+		Paused: p.paused.Load(), Attempts: int(p.attempts.Load()),
+	}
+	if lane.Messages <= 0 {
+		return lane, false
+	}
+	if o := p.oldest.Load(); o != nil {
+		lane.Oldest, lane.Offset, lane.OldestTrace = o.fetched, o.offset, o.trace
+	}
+	if err := p.lastErr.Load(); err != nil {
+		lane.Error = *err
+	}
+	if lane.Blocker == flowcontrol.BlockerDeadLetter {
+		return lane, true
+	}
+	switch {
+	case !health.sinkConnected:
+		lane.Blocker = flowcontrol.BlockerDisconnected
+	case health.throttled:
+		lane.Blocker = flowcontrol.BlockerThrottled
+	case health.sinkFailing:
+		lane.Blocker = flowcontrol.BlockerRetry
+	case lane.Blocker == flowcontrol.BlockerNone:
+		lane.Blocker = flowcontrol.BlockerAck
+	}
+	return lane, true
+}
+
+const (
+	processMemory = 48 << 20
+	// windowMemory is what a window's byte costs: the garbage collector lets half as much again stand
+	// before it has collected.
+	windowMemory = 1.5
+)
+
+// memory is the line that says how much memory the process needs for this route at most.
+func (r *Route) memory(source, sink connectors.Facts) string {
+	window := r.cfg.Window.Bytes
+	total := int64(windowMemory*float64(window)) + source.Memory + sink.Memory + processMemory
+	line := fmt.Sprintf("at most %s = 1.5 x %s window", mebibytes(total), mebibytes(window))
+	for _, f := range []connectors.Facts{source, sink} {
+		if f.Memory > 0 {
+			line += fmt.Sprintf(" + %s (%s)", mebibytes(f.Memory), f.MemoryFor)
+		}
+	}
+	return line + fmt.Sprintf(" + %s process", mebibytes(processMemory))
+}
+
+func mebibytes(bytes int64) string {
+	const mebi = 1 << 20
+	if bytes%mebi == 0 {
+		return fmt.Sprintf("%d MiB", bytes/mebi)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/mebi)
+}

@@ -1,0 +1,61 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+// traceParent is the W3C header, which passes through both brokers as it is.
+const traceParent = "traceparent"
+
+// sampledParent returns the trace context of a message whose producer was sampled.
+func sampledParent(m *connectors.Message) (trace.SpanContext, bool) {
+	for i := range m.Headers {
+		if m.Headers[i].Key == traceParent {
+			sampled, sc := telemetry.PeekTraceparent(m.Headers[i].Value)
+			return sc, sampled
+		}
+	}
+	return trace.SpanContext{}, false
+}
+
+// trace makes a span from fetch to acknowledgement of each message of the Write whose producer was
+// sampled. It links to the stall that delayed the message.
+func (w *writer) trace(now time.Time) {
+	for i, b := range w.batches {
+		for j := range b.Messages {
+			if parent, ok := sampledParent(&b.Messages[j]); ok {
+				w.traceMessage(w.flights[i], b, &b.Messages[j], parent, now)
+			}
+		}
+	}
+}
+
+func (w *writer) traceMessage(f *flight, b *connectors.Batch, m *connectors.Message, parent trace.SpanContext, now time.Time) {
+	options := []trace.SpanStartOption{
+		trace.WithTimestamp(f.fetched),
+		trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(
+			attribute.String(telemetry.AttrRoute, w.route.cfg.Name),
+			attribute.String("messaging.destination.partition.id", b.Partition),
+			attribute.Int64("messaging.kafka.offset", m.Offset),
+		),
+	}
+	if stall, lasted := w.route.watch.DelayedBy(f.fetched, now); stall.IsValid() {
+		options = append(options,
+			trace.WithAttributes(attribute.Float64(telemetry.AttrWait, lasted.Seconds())),
+			trace.WithLinks(trace.Link{
+				SpanContext: stall,
+				Attributes:  []attribute.KeyValue{attribute.String(telemetry.AttrLinkRole, telemetry.LinkDelayedBy)},
+			}))
+	}
+	_, span := w.route.tracer.Tracer("github.com/sluice-bridge/sluice/bridge").
+		Start(trace.ContextWithRemoteSpanContext(context.Background(), parent), "sluice.deliver", options...)
+	span.End(trace.WithTimestamp(now))
+}
