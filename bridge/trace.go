@@ -47,7 +47,11 @@ func (w *writer) traceMessage(f *flight, b *connectors.Batch, m *connectors.Mess
 			attribute.Int64("messaging.kafka.offset", m.Offset),
 		),
 	}
-	if stall, lasted := w.route.watch.DelayedBy(f.fetched, now); stall.IsValid() {
+	since := m.Time // it waits at its origin too while the route is stalled
+	if since.IsZero() {
+		since = f.fetched
+	}
+	if stall, lasted := w.route.watch.DelayedBy(since, now); stall.IsValid() {
 		options = append(options,
 			trace.WithAttributes(attribute.Float64(telemetry.AttrWait, lasted.Seconds())),
 			trace.WithLinks(trace.Link{
