@@ -39,10 +39,14 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Words is a list that may also be written as one text, separated by commas.
 type Words []string
 
-// UnmarshalText splits at commas. A list of the file never gets here.
-func (w *Words) UnmarshalText(text []byte) error {
+// UnmarshalYAML reads either form. It is not UnmarshalText, beside which a list would be refused.
+func (w *Words) UnmarshalYAML(decode func(any) error) error {
+	var text string
+	if decode(&text) != nil {
+		return decode((*[]string)(w))
+	}
 	*w = nil
-	for word := range strings.SplitSeq(string(text), ",") {
+	for word := range strings.SplitSeq(text, ",") {
 		if word = strings.TrimSpace(word); word != "" {
 			*w = append(*w, word)
 		}
