@@ -18,6 +18,7 @@ const (
 	sourceAway
 	sinkAway
 	stalled
+	retrying
 	standby
 	rebalancing
 	paused
@@ -33,6 +34,8 @@ type condition struct {
 	// linger is how long it must be gone to be over: a stall with an acknowledgement every two
 	// seconds is one stall for people.
 	linger time.Duration
+	grace  time.Duration // how long it must last to be told
+	silent bool          // told by whoever brings it about, who knows the way out; only its progress is ours
 	on     func(*RouteStatus) bool
 
 	active  bool
@@ -65,12 +68,15 @@ func newConditions() []*condition {
 	working := func(s *RouteStatus) bool { return s.State != flowcontrol.Halted && !s.Ended }
 	return []*condition{
 		{
-			kind: halted, level: zerolog.ErrorLevel, outage: true, on: in(flowcontrol.Halted),
-			start: "route halted: it needs an operator", overText: "route is no longer halted",
+			kind: halted, outage: true, silent: true, on: in(flowcontrol.Halted),
+			start: "route halted: it needs an operator",
 		},
 		{
 			kind: sourceAway, level: zerolog.WarnLevel, outage: true,
-			on:    func(s *RouteStatus) bool { return working(s) && !s.SourceConnected },
+			// A source that is connected but cannot fetch, because a topic is missing, counts as away too.
+			on: func(s *RouteStatus) bool {
+				return working(s) && (!s.SourceConnected || s.State == flowcontrol.Disconnected)
+			},
 			start: "source disconnected", overText: "source connected",
 		},
 		{
@@ -81,6 +87,13 @@ func newConditions() []*condition {
 		{
 			kind: stalled, level: zerolog.WarnLevel, outage: true, linger: 2 * time.Second, on: in(flowcontrol.Stalled),
 			start: "route stalled: the source waits for room and none comes", overText: "route is no longer stalled",
+		},
+		{
+			kind: retrying, level: zerolog.WarnLevel, outage: true, grace: 2 * time.Second, linger: 2 * time.Second,
+			on: func(s *RouteStatus) bool {
+				return working(s) && s.SinkConnected && s.State != flowcontrol.Stalled && blockerOf(s) == flowcontrol.BlockerRetry
+			},
+			start: "sink fails: writes are tried again", overText: "sink no longer fails",
 		},
 		{
 			kind: standby, level: zerolog.InfoLevel, on: in(flowcontrol.Standby),
@@ -117,7 +130,11 @@ func (c *condition) observe(now time.Time, s *RouteStatus) change {
 		}
 	}
 	c.quiet = time.Time{}
-	if c.told || !s.EverConnected && c.away() && now.Sub(c.since) < startGrace || !c.mayTell(now) {
+	grace := c.grace
+	if !s.EverConnected && c.away() {
+		grace = startGrace
+	}
+	if c.told || now.Sub(c.since) < grace || !c.mayTell(now) {
 		return unchanged
 	}
 	c.told, c.lastTold, c.step = true, now, min(c.step+1, len(gaps)-1)
@@ -148,7 +165,10 @@ func (c *condition) gone(now time.Time) change {
 // beginning returns when the condition that holds now began, as far as the status knows.
 func (c *condition) beginning(now time.Time, s *RouteStatus) time.Time {
 	at := s.Since
-	if c.away() {
+	switch {
+	case c.kind == retrying, c.away() && s.EverConnected && !s.SourceConnected && !s.SinkConnected:
+		return now // Down is the other end's
+	case c.away():
 		at = s.Down
 	}
 	if at.IsZero() || at.After(now) {

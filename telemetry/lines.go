@@ -43,7 +43,7 @@ func (l *lines) observe(now time.Time, s *RouteStatus, sc trace.SpanContext) {
 		case began:
 			l.begin(c, s, sc)
 		case over:
-			l.end(c, now, "")
+			l.end(c, now)
 		}
 	}
 	l.outageProgress(now, s, sc)
@@ -66,8 +66,11 @@ func (l *lines) warn(now time.Time, s *RouteStatus) {
 }
 
 func (l *lines) begin(c *condition, s *RouteStatus, sc trace.SpanContext) {
-	if l.outage.IsZero() {
+	if c.outage && l.outage.IsZero() {
 		l.outage, l.told, l.progress = c.since, 0, 0
+	}
+	if c.silent {
+		return
 	}
 	l.count()
 	e := l.log.WithLevel(c.level)
@@ -78,27 +81,31 @@ func (l *lines) begin(c *condition, s *RouteStatus, sc trace.SpanContext) {
 	describe(e, c, s, sc).Msg(c.text(s))
 }
 
-func (l *lines) end(c *condition, now time.Time, outcome string) {
-	l.count()
-	until := c.quiet
-	if until.IsZero() {
-		until = now
+func (l *lines) end(c *condition, now time.Time) {
+	if !c.silent {
+		l.count()
+		l.duration(l.log.Info(), c, now).Msg(c.overText)
 	}
-	e := l.log.Info().Float64("seconds", seconds(until.Sub(c.since)))
-	if outcome != "" {
-		e = e.Str("outcome", outcome)
-	}
-	if c.trace.IsValid() {
-		e = e.Hex("trace_id", c.traceID[:])
-	}
-	e.Msg(c.overText)
-	c.trace = trace.SpanContext{}
 	for _, other := range l.conditions {
-		if other.told && other != c {
+		if other.told && other.outage && other != c {
 			return
 		}
 	}
 	l.outage = time.Time{}
+}
+
+// duration adds for how long a condition held, and the trace that shows it.
+func (l *lines) duration(e *zerolog.Event, c *condition, now time.Time) *zerolog.Event {
+	until := c.quiet
+	if until.IsZero() {
+		until = now
+	}
+	e = e.Float64("seconds", seconds(until.Sub(c.since)))
+	if c.trace.IsValid() {
+		e = e.Hex("trace_id", c.traceID[:])
+	}
+	c.trace = trace.SpanContext{}
+	return e
 }
 
 // outageProgress tells that an outage goes on.
@@ -122,13 +129,14 @@ func (l *lines) outageProgress(now time.Time, s *RouteStatus, sc trace.SpanConte
 	}
 }
 
-// stop writes the ends of what is going on.
+// stop tells what went on until the route was stopped.
 func (l *lines) stop(now time.Time, outcome string) {
 	for _, c := range l.conditions {
-		if c.told {
-			c.told = false
-			l.end(c, now, outcome)
+		if c.told && !c.silent {
+			l.count()
+			l.duration(l.log.Info(), c, now).Str("outcome", outcome).Msg("watch ends; until now: " + c.start)
 		}
+		c.told = false
 	}
 }
 

@@ -97,6 +97,29 @@ func (r *Route) Stall() (trace.SpanContext, time.Duration) {
 	return m.context, end.Sub(m.begin)
 }
 
+// DelayedBy returns the current or latest stall if it overlaps the time between from and to, and for
+// how long. For a message, from is when the origin stored it and to is now: a message that was there
+// while its route was stalled was delayed by that.
+func (r *Route) DelayedBy(from, to time.Time) (trace.SpanContext, time.Duration) {
+	if r == nil {
+		return trace.SpanContext{}, 0
+	}
+	m := r.latest.Load()
+	if m == nil {
+		return trace.SpanContext{}, 0
+	}
+	if m.begin.After(from) {
+		from = m.begin
+	}
+	if !m.end.IsZero() && m.end.Before(to) {
+		to = m.end
+	}
+	if d := to.Sub(from); d > 0 {
+		return m.context, d
+	}
+	return trace.SpanContext{}, 0
+}
+
 // Wrote says that one Sink.Write of so many messages took d. It is called once a Write, whatever its
 // result, and allocates nothing.
 func (r *Route) Wrote(d time.Duration, messages int) {
