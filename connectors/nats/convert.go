@@ -149,13 +149,18 @@ func appendOrigin(dst []byte, b *connectors.Batch, m *connectors.Message, origin
 	if b.Origin == "" {
 		dst = appendPrintable(dst, path)
 	} else {
-		dst = appendPrintable(dst, b.Origin)
-		dst = append(dst, '/')
-		dst = strconv.AppendInt(dst, m.Offset, 10)
+		dst = appendOriginPath(dst, b, m)
 	}
 	dst = append(dst, hopsMark...)
 	dst = strconv.AppendInt(dst, int64(hops+1), 10)
 	return append(dst, '\r', '\n'), nil
+}
+
+// appendOriginPath appends what names m, which is of b, world-wide: Sluice-Origin without its hops.
+func appendOriginPath(dst []byte, b *connectors.Batch, m *connectors.Message) []byte {
+	dst = appendPrintable(dst, b.Origin)
+	dst = append(dst, '/')
+	return strconv.AppendInt(dst, m.Offset, 10)
 }
 
 // parseOrigin splits a Sluice-Origin. Hops that cannot be read count as none.

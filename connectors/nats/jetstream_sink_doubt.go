@@ -1,0 +1,182 @@
+package nats
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+const (
+	// settleTime is how long a server gets to store what the lost connection had still brought it.
+	settleTime = time.Second
+	// maxTail is how many messages are read at most to find out what is stored.
+	maxTail = 100_000
+	// tailReads is how many of them are asked for at a time.
+	tailReads = 32
+)
+
+// tail is what the end of the stream holds after a connection was lost: it is read once, for all
+// lanes that are in doubt.
+type tail struct {
+	mu    sync.Mutex
+	begun time.Time // when it was last read; zero: never, or in vain
+	from  uint64
+	found map[string]struct{} // Sluice-Origin without hops
+	whole bool                // nothing was missing between from and the end
+}
+
+// resolve finds out which messages of a flight from done on are stored, where the server has not
+// said. It returns how many, and false if that cannot be known: then the rest is sent again.
+func (s *jetStreamSink) resolve(ctx context.Context, w *jetStreamWrite, f *flight, done, sent int) (stored int, sure bool, err error) {
+	since := time.Now()
+	sess, err := s.awaitLong(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	if !sess.stream.Created.Equal(f.created) {
+		return 0, true, nil // another stream of that name: nothing of ours is in it
+	}
+	if !s.env.Headers || w.cursor.batch().Origin == "" || sess.stream.Config.Retention != "limits" {
+		return 0, false, nil
+	}
+	s.tail.mu.Lock()
+	defer s.tail.mu.Unlock()
+	for s.tail.begun.Before(since) {
+		err := s.readTail(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return 0, false, ctx.Err()
+		}
+		s.env.Host.Report(connectors.Event{Kind: connectors.Retrying, Err: err})
+		if _, err = s.awaitLong(ctx); err != nil {
+			return 0, false, err
+		}
+	}
+	at := w.cursor
+	at.skip(done)
+	highest := 0
+	var name []byte
+	for i := range sent - done {
+		name = appendOriginPath(name[:0], at.batch(), at.message())
+		if _, ok := s.tail.found[string(name)]; ok {
+			highest = i + 1
+		} else if !f.fast {
+			break // publishes are stored one by one: behind a hole nothing counts
+		}
+		at.skip(1)
+	}
+	return highest, s.tail.whole || highest == sent-done, nil
+}
+
+// awaitLong waits for a session as long as there is hope.
+func (s *jetStreamSink) awaitLong(ctx context.Context) (*session, error) {
+	for {
+		sess, err := s.await(ctx, time.Hour)
+		if sess != nil || ctx.Err() != nil || connectors.IsPermanent(err) {
+			return sess, err
+		}
+	}
+}
+
+// readTail reads the end of the stream, from behind what was known to be stored when the oldest
+// flight set out.
+func (s *jetStreamSink) readTail(ctx context.Context) error {
+	begun := time.Now()
+	wait(ctx, settleTime)
+	stream, err := s.readStreamAside(ctx)
+	if err != nil {
+		return err
+	}
+	t := &s.tail
+	t.begun = time.Time{}
+	t.found, t.from, t.whole = map[string]struct{}{}, s.replies.oldest(), true
+	begin := max(t.from+1, stream.State.FirstSeq)
+	end := min(stream.State.LastSeq, begin+maxTail-1)
+	if begin > t.from+1 || end < stream.State.LastSeq {
+		t.whole = false
+	}
+	var mu sync.Mutex
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(tailReads)
+	for seq := begin; seq <= end && gctx.Err() == nil; seq++ {
+		group.Go(func() error {
+			origin, err := s.readOrigin(gctx, seq)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case isAPIError(err, errCodeNoMessage):
+				t.whole = false
+			case err != nil:
+				return err
+			case origin != "":
+				t.found[origin] = struct{}{}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("stream %s: read what is stored: %w", s.cfg.Stream, err)
+	}
+	t.begun = begun
+	s.env.Logger.Info().Str("stream", s.cfg.Stream).Uint64("from", begin).Uint64("to", end).Int("own", len(t.found)).
+		Msg("jetstream sink read the stream's end to learn what is stored")
+	return nil
+}
+
+const errCodeNoMessage = 10037
+
+// readOrigin returns the Sluice-Origin of one stored message without its hops. It asks the stream's
+// leader: a direct get may be answered by a replica that is behind (ADR-31).
+func (s *jetStreamSink) readOrigin(ctx context.Context, seq uint64) (string, error) {
+	var got struct {
+		Message struct {
+			Headers string `json:"hdrs"`
+		} `json:"message"`
+	}
+	if err := s.conn.api(ctx, "STREAM.MSG.GET."+s.cfg.Stream, map[string]uint64{"seq": seq}, &got); err != nil {
+		return "", err
+	}
+	block, err := base64.StdEncoding.DecodeString(got.Message.Headers)
+	if err != nil || len(block) == 0 {
+		return "", nil // written by somebody else
+	}
+	h, err := nats.DecodeHeadersMsg(block)
+	if err != nil {
+		return "", nil
+	}
+	path, _ := parseOrigin([]byte(h.Get(headerOrigin)))
+	return string(path), nil
+}
+
+// readStreamAside is readStream for a Write: nats.go holds its lock while a frozen server takes
+// nothing, so the call is left behind if ctx ends.
+func (s *jetStreamSink) readStreamAside(ctx context.Context) (*sinkStream, error) {
+	type answer struct {
+		stream *sinkStream
+		err    error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		stream, err := s.readStream(ctx)
+		done <- answer{stream, err}
+	}()
+	select {
+	case a := <-done:
+		return a.stream, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// errLost says that the connection went away under a flight.
+var errLost = errors.New("the connection was lost before everything was acknowledged")

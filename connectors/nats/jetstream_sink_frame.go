@@ -1,0 +1,139 @@
+package nats
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+const (
+	// frameBuffer is how much is encoded before it is handed to the socket; two such buffers exist.
+	frameBuffer = 256 << 10
+	// keptBuffer is the largest buffer that is kept after a large message.
+	keptBuffer = 1 << 20
+)
+
+// framer encodes messages as frames of the NATS protocol. It has one user at a time.
+type framer struct {
+	headers headerEncoder
+	subject []byte
+	block   []byte
+	reply   []byte
+	checked []byte // the last subject that was found to be the stream's
+}
+
+// append appends the frame that publishes m to dst, with f.reply as reply subject. A Permanent error
+// refuses the message; any other says that it cannot be stored at present.
+func (f *framer) encode(s *jetStreamSink, sess *session, b *connectors.Batch, m *connectors.Message) error {
+	var err error
+	if f.subject, err = s.subjects.append(f.subject[:0], b, m); err != nil {
+		return err
+	}
+	if !bytes.Equal(f.subject, f.checked) {
+		if !captures(sess.stream.Config.Subjects, string(f.subject)) {
+			return fmt.Errorf("stream %s does not store subject %q: its subjects are %q; add it there, or change map.subject",
+				s.cfg.Stream, f.subject, sess.stream.Config.Subjects)
+		}
+		f.checked = append(f.checked[:0], f.subject...)
+	}
+	f.headers.add, f.headers.limit = s.env.Headers, math.MaxUint16
+	if f.block, err = f.headers.append(f.block[:0], b, m); err != nil {
+		return err
+	}
+	size := int64(len(f.block) + len(m.Value))
+	if size > sess.maxPayload {
+		return connectors.Permanent(fmt.Errorf("message of %d bytes with headers: the server's max_payload is %d", size, sess.maxPayload))
+	}
+	if limit := sess.stream.Config.MaxMsgSize; limit > 0 && size > limit {
+		return connectors.Permanent(fmt.Errorf("message of %d bytes with headers: max_msg_size of stream %s is %d", size, s.cfg.Stream, limit))
+	}
+	return nil
+}
+
+// appendFrame appends HPUB or PUB <subject> <reply> <sizes> with block and value.
+func appendFrame(dst, subject, reply, block, value []byte) []byte {
+	if len(block) > 0 {
+		dst = append(dst, 'H')
+	}
+	dst = append(dst, "PUB "...)
+	dst = append(dst, subject...)
+	dst = append(dst, ' ')
+	if len(reply) > 0 {
+		dst = append(dst, reply...)
+		dst = append(dst, ' ')
+	}
+	if len(block) > 0 {
+		dst = strconv.AppendInt(dst, int64(len(block)), 10)
+		dst = append(dst, ' ')
+	}
+	dst = strconv.AppendInt(dst, int64(len(block)+len(value)), 10)
+	dst = append(dst, '\r', '\n')
+	dst = append(dst, block...)
+	dst = append(dst, value...)
+	return append(dst, '\r', '\n')
+}
+
+// chunk is frames on their way to a socket.
+type chunk struct {
+	socket *socket
+	frames []byte
+}
+
+// sender writes frames to sockets, one goroutine a sink: a Write that is given up need not wait for a
+// socket that takes nothing. Its buffers bound what is encoded and not sent.
+type sender struct {
+	free chan []byte
+	out  chan chunk
+}
+
+func newSender() *sender {
+	d := &sender{free: make(chan []byte, 2), out: make(chan chunk, 2)}
+	for range cap(d.free) {
+		d.free <- make([]byte, 0, frameBuffer+frameBuffer/4)
+	}
+	return d
+}
+
+// run sends until ctx ends. A socket that fails is closed by its Write; nats.go finds that out.
+func (d *sender) run(ctx context.Context) {
+	for {
+		select {
+		case c := <-d.out:
+			_, _ = c.socket.Write(c.frames)
+			if cap(c.frames) > keptBuffer {
+				c.frames = make([]byte, 0, frameBuffer+frameBuffer/4)
+			}
+			d.free <- c.frames[:0]
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// buffer waits for a free buffer.
+func (d *sender) buffer(ctx context.Context, sess *session) ([]byte, error) {
+	select {
+	case b := <-d.free:
+		return b, nil
+	case <-sess.life:
+		return nil, errLost
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// try sends one frame if that is possible without waiting.
+func (d *sender) try(sess *session, subject, reply, block, value []byte) {
+	select {
+	case b := <-d.free:
+		d.send(sess, appendFrame(b, subject, reply, block, value))
+	default:
+	}
+}
+
+// send takes a buffer back with frames in it. It does not block: there are no more buffers than places.
+func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{sess.socket, frames} }
