@@ -33,10 +33,11 @@ type condition struct {
 	overText string
 	// linger is how long it must be gone to be over: a stall with an acknowledgement every two
 	// seconds is one stall for people.
-	linger time.Duration
-	grace  time.Duration // how long it must last to be told
-	silent bool          // told by whoever brings it about, who knows the way out; only its progress is ours
-	on     func(*RouteStatus) bool
+	linger  time.Duration
+	grace   time.Duration // how long it must last to be told
+	ofState bool          // it is a state of the clock, which knows when it began and ended
+	silent  bool          // told by whoever brings it about, who knows the way out; only its progress is ours
+	on      func(*RouteStatus) bool
 
 	active  bool
 	told    bool
@@ -68,7 +69,7 @@ func newConditions() []*condition {
 	working := func(s *RouteStatus) bool { return s.State != flowcontrol.Halted && !s.Ended }
 	return []*condition{
 		{
-			kind: halted, outage: true, silent: true, on: in(flowcontrol.Halted),
+			kind: halted, ofState: true, outage: true, silent: true, on: in(flowcontrol.Halted),
 			start: "route halted: it needs an operator",
 		},
 		{
@@ -85,7 +86,7 @@ func newConditions() []*condition {
 			start: "sink disconnected", overText: "sink connected",
 		},
 		{
-			kind: stalled, level: zerolog.WarnLevel, outage: true, linger: 2 * time.Second, on: in(flowcontrol.Stalled),
+			kind: stalled, ofState: true, level: zerolog.WarnLevel, outage: true, linger: 2 * time.Second, on: in(flowcontrol.Stalled),
 			start: "route stalled: the source waits for room and none comes", overText: "route is no longer stalled",
 		},
 		{
@@ -96,15 +97,15 @@ func newConditions() []*condition {
 			start: "sink fails: writes are tried again", overText: "sink no longer fails",
 		},
 		{
-			kind: standby, level: zerolog.InfoLevel, on: in(flowcontrol.Standby),
+			kind: standby, ofState: true, level: zerolog.InfoLevel, on: in(flowcontrol.Standby),
 			start: "route stands by: another instance owns the source", overText: "route no longer stands by",
 		},
 		{
-			kind: rebalancing, level: zerolog.InfoLevel, on: in(flowcontrol.Rebalancing),
+			kind: rebalancing, ofState: true, level: zerolog.InfoLevel, on: in(flowcontrol.Rebalancing),
 			start: "partitions are moving", overText: "partitions have moved",
 		},
 		{
-			kind: paused, level: zerolog.InfoLevel, on: in(flowcontrol.Paused),
+			kind: paused, ofState: true, level: zerolog.InfoLevel, on: in(flowcontrol.Paused),
 			start: "route paused by the operator", overText: "route is no longer paused",
 		},
 	}
@@ -121,7 +122,7 @@ const (
 
 func (c *condition) observe(now time.Time, s *RouteStatus) change {
 	if !c.on(s) {
-		return c.gone(now)
+		return c.gone(now, s)
 	}
 	if !c.active {
 		c.active, c.since = true, c.beginning(now, s)
@@ -141,7 +142,7 @@ func (c *condition) observe(now time.Time, s *RouteStatus) change {
 	return began
 }
 
-func (c *condition) gone(now time.Time) change {
+func (c *condition) gone(now time.Time, s *RouteStatus) change {
 	if !c.active {
 		if c.step > 0 && now.Sub(c.quiet) >= calmAfter {
 			c.step = 0
@@ -150,6 +151,9 @@ func (c *condition) gone(now time.Time) change {
 	}
 	if c.quiet.IsZero() {
 		c.quiet = now
+		if c.ofState && s.Since.After(c.since) && s.Since.Before(now) {
+			c.quiet = s.Since // exact, where a poll is late
+		}
 	}
 	if now.Sub(c.quiet) < c.linger {
 		return unchanged

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -33,26 +34,29 @@ func newLines(log zerolog.Logger) *lines {
 
 // observe writes what is due. sc is the trace of the stall that is going on, if one is.
 func (l *lines) observe(now time.Time, s *RouteStatus, sc trace.SpanContext) {
-	l.warn(now, s)
+	var begun []*condition
+	for _, c := range l.conditions {
+		switch c.observe(now, s) {
+		case began:
+			begun = append(begun, c)
+		case over:
+			l.end(c, now)
+		}
+	}
 	if s.EverConnected && !l.connected {
 		l.connected = true
 		l.log.Info().Str("source", s.Source).Str("sink", s.Sink).Msg("route connected")
 	}
-	for _, c := range l.conditions {
-		switch c.observe(now, s) {
-		case began:
-			l.begin(c, s, sc)
-		case over:
-			l.end(c, now)
-		}
+	l.warn(now, s, slices.Contains(begun, l.conditions[stalled]))
+	for _, c := range begun {
+		l.begin(c, s, sc)
 	}
 	l.outageProgress(now, s, sc)
 }
 
 // warn tells that use has reached 90 % of the hard bound. It comes before the line of a stall.
-func (l *lines) warn(now time.Time, s *RouteStatus) {
-	stall := l.conditions[stalled]
-	n := l.crossings.due(now, s.Counts.Crossings, stall.on(s) && stall.mayTell(now))
+func (l *lines) warn(now time.Time, s *RouteStatus, stall bool) {
+	n := l.crossings.due(now, s.Counts.Crossings, stall)
 	if n == 0 {
 		return
 	}
@@ -119,14 +123,27 @@ func (l *lines) outageProgress(now time.Time, s *RouteStatus, sc trace.SpanConte
 	if l.told >= maxProgress {
 		return
 	}
+	if c := l.worst(); c != nil {
+		l.count()
+		e := l.log.Warn().Float64("seconds", seconds(now.Sub(c.since)))
+		describe(e, c, s, sc).Msg("still: " + c.text(s))
+	}
+}
+
+// worst returns the condition that says most of an outage: a stall, which names who holds the room,
+// before what it is due to.
+func (l *lines) worst() *condition {
+	var first *condition
 	for _, c := range l.conditions {
-		if c.told && c.outage {
-			l.count()
-			e := l.log.Warn().Float64("seconds", seconds(now.Sub(c.since)))
-			describe(e, c, s, sc).Msg("still: " + c.text(s))
-			return
+		switch {
+		case !c.told || !c.outage || !c.quiet.IsZero():
+		case c.kind == stalled:
+			return c
+		case first == nil:
+			first = c
 		}
 	}
+	return first
 }
 
 // stop tells what went on until the route was stopped.
@@ -169,7 +186,7 @@ func describe(e *zerolog.Event, c *condition, s *RouteStatus, sc trace.SpanConte
 // reason returns the error that a condition is due to.
 func reason(c *condition, s *RouteStatus) string {
 	switch {
-	case c.kind == stalled && len(s.InFlight) > 0 && s.InFlight[0].Error != "":
+	case (c.kind == stalled || c.kind == retrying) && len(s.InFlight) > 0 && s.InFlight[0].Error != "":
 		return s.InFlight[0].Error
 	case c.kind == stalled && s.SourceConnected && s.SinkConnected, c.kind == paused, c.kind == standby, c.kind == rebalancing:
 		return ""
