@@ -1,0 +1,190 @@
+package cmd
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/sluice-bridge/sluice/cmd/config"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+// routes is what the admin listener needs of a bridge.
+type routes interface {
+	Status() []telemetry.RouteStatus
+	Resume(route string) error
+}
+
+// admin answers probes, scrapes and the operator. Over the loopback interface everything is answered;
+// over any other, /status and resume need the token, and without one configured they do not exist.
+type admin struct {
+	routes   routes
+	metrics  http.Handler
+	token    string
+	draining atomic.Bool
+	build    build
+	instance string
+	started  time.Time
+}
+
+func (a *admin) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", a.metrics)
+	mux.Handle("GET /status", a.guard(a.status))
+	mux.Handle("POST /routes/{name}/resume", a.guard(a.resume))
+	// A page in the operator's browser must not be able to resume a route.
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// guard lets a request through that came over the loopback interface or has the token.
+func (a *admin) guard(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		authorized := a.token != "" && subtle.ConstantTimeCompare([]byte(given), []byte(a.token)) == 1
+		switch {
+		case authorized, a.token == "" && local(r):
+			next(w, r)
+		case a.token == "":
+			writeText(w, http.StatusForbidden, "off loopback this needs admin.token in the configuration\n")
+		default:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeText(w, http.StatusUnauthorized, "this needs the admin token: Authorization: Bearer ...\n")
+		}
+	})
+}
+
+// local reports whether a request came over the loopback interface and was meant for it: a name that
+// someone made resolve to 127.0.0.1 lets a web page reach it, but it stands in the Host header.
+func local(r *http.Request) bool {
+	address, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || !loopback(address.String()) {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	return host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// statusAnswer is what /status answers.
+type statusAnswer struct {
+	Version  string                  `json:"version"`
+	Instance string                  `json:"instance"`
+	Started  time.Time               `json:"started"`
+	Draining bool                    `json:"draining"`
+	Routes   []telemetry.RouteStatus `json:"routes"`
+}
+
+func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, statusAnswer{a.build.Version, a.instance, a.started, a.draining.Load(), a.routes.Status()})
+}
+
+func (a *admin) resume(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	for _, s := range a.routes.Status() {
+		if s.Route != name {
+			continue
+		}
+		if err := a.routes.Resume(name); err != nil {
+			writeText(w, http.StatusConflict, err.Error()+"\n")
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]string{"route": name, "resumed": "true"})
+		return
+	}
+	writeText(w, http.StatusNotFound, fmt.Sprintf("there is no route %q\n", name))
+}
+
+func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
+	waits := notReady(a.routes.Status(), time.Now())
+	answer := struct {
+		Ready    bool      `json:"ready"`
+		Draining bool      `json:"draining,omitempty"`
+		Routes   []waiting `json:"routes,omitempty"` // those that are not ready
+	}{len(waits) == 0 && !a.draining.Load(), a.draining.Load(), waits}
+	code := http.StatusOK
+	if !answer.Ready {
+		code = http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, answer)
+}
+
+func writeJSON(w http.ResponseWriter, code int, answer any) {
+	text, err := json.Marshal(answer)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	// The client is gone if this fails; nobody is left to tell.
+	_, _ = w.Write(append(text, '\n'))
+}
+
+func writeText(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text))
+}
+
+// listen opens the admin listener; nil if it is off.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	if address == config.AdminOff {
+		return nil, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("the admin listener cannot have %s: it is in use, perhaps by another sluice\n"+
+			"  → choose another with --admin HOST:PORT or admin.listen, port 0 for any free one, or --admin off", address)
+	case err != nil:
+		return nil, fmt.Errorf("the admin listener cannot have %s: %w\n  → choose another with --admin HOST:PORT or admin.listen, or --admin off", address, err)
+	}
+	return l, nil
+}
+
+// serve answers on l until shutdown is called.
+func (a *admin) serve(l net.Listener, log zerolog.Logger) (shutdown func(context.Context)) {
+	server := &http.Server{
+		Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			log.Error().Err(err).Msg("the admin listener has ended; the routes go on")
+		}
+	}()
+	return func(ctx context.Context) {
+		if server.Shutdown(ctx) != nil {
+			// Requests that are still going on are cut.
+			_ = server.Close()
+		}
+		<-done
+	}
+}

@@ -1,0 +1,124 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+type fakeRoutes []telemetry.RouteStatus
+
+func (f fakeRoutes) Status() []telemetry.RouteStatus { return f }
+func (f fakeRoutes) Resume(string) error             { return errors.New("route is not halted") }
+
+// ask sends a request as if it came to the local address.
+func ask(a *admin, method, path, local string, edit func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://127.0.0.1:4280"+path, nil)
+	address, _ := net.ResolveTCPAddr("tcp", local)
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(address)))
+	if edit != nil {
+		edit(r)
+	}
+	w := httptest.NewRecorder()
+	a.handler().ServeHTTP(w, r)
+	return w
+}
+
+// TestAccess: beyond the loopback interface only what probes and scrapers need is answered without the
+// token, and a web page in the operator's browser gets nothing.
+func TestAccess(t *testing.T) {
+	const here, there = "127.0.0.1:4280", "192.0.2.1:4280"
+	token := func(text string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+text) }
+	}
+	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
+	for _, c := range []struct {
+		name                string
+		configured          string
+		method, path, local string
+		edit                func(*http.Request)
+		want                int
+	}{
+		{"livez from afar", "", "GET", "/livez", there, nil, 200},
+		{"readyz from afar", "", "GET", "/readyz", there, nil, 200},
+		{"metrics from afar", "", "GET", "/metrics", there, nil, 200},
+		{"status here", "", "GET", "/status", here, nil, 200},
+		{"status by name", "", "GET", "/status", here, host("localhost:4280"), 200},
+		{"status by a rebound name", "", "GET", "/status", here, host("evil.example:4280"), 403},
+		{"status from afar", "", "GET", "/status", there, nil, 403},
+		{"status from afar, token not configured", "", "GET", "/status", there, token(""), 403},
+		{"status from afar with token", "s3cret", "GET", "/status", there, token("s3cret"), 200},
+		{"status from afar with a wrong token", "s3cret", "GET", "/status", there, token("s3cre"), 401},
+		{"status here without the token", "s3cret", "GET", "/status", here, nil, 401},
+		{"resume from afar", "", "POST", "/routes/a/resume", there, nil, 403},
+		{"resume here", "", "POST", "/routes/a/resume", here, nil, 409},
+		{"resume of nothing", "", "POST", "/routes/b/resume", here, nil, 404},
+		{"resume by a web page", "", "POST", "/routes/a/resume", here, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
+		{"resume by GET", "", "GET", "/routes/a/resume", here, nil, 405},
+		{"nothing", "", "GET", "/", here, nil, 404},
+	} {
+		a := &admin{
+			routes: fakeRoutes{{Route: "a", EverConnected: true}}, token: c.configured,
+			metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeText(w, 200, "m 1\n") }),
+		}
+		if w := ask(a, c.method, c.path, c.local, c.edit); w.Code != c.want {
+			t.Errorf("%s: %d, want %d: %s", c.name, w.Code, c.want, w.Body)
+		}
+	}
+}
+
+func TestReady(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		name    string
+		status  telemetry.RouteStatus
+		blocker string // empty: ready
+	}{
+		{"never connected", telemetry.RouteStatus{SinkConnected: true}, "source.disconnected"},
+		{"never connected to the sink", telemetry.RouteStatus{SourceConnected: true}, "sink.disconnected"},
+		{"connected", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, SinkConnected: true}, ""},
+		{"stalled", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, SinkConnected: true, State: flowcontrol.Stalled}, ""},
+		{"limited", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, SinkConnected: true, State: flowcontrol.Limited}, ""},
+		{"standby", telemetry.RouteStatus{State: flowcontrol.Standby}, ""},
+		{"away for a moment", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, Down: now.Add(-29 * time.Second)}, ""},
+		{"away for long", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, Down: now.Add(-30 * time.Second)}, "sink.disconnected"},
+		{"halted", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, SinkConnected: true, State: flowcontrol.Halted, Down: now.Add(-time.Minute)}, "halted"},
+		{"ended", telemetry.RouteStatus{Ended: true}, ""},
+	} {
+		c.status.Route = "orders"
+		waits := notReady([]telemetry.RouteStatus{c.status}, now)
+		switch {
+		case c.blocker == "" && len(waits) > 0:
+			t.Errorf("%s: waits for %+v", c.name, waits)
+		case c.blocker != "" && (len(waits) != 1 || waits[0] != waiting{"orders", c.blocker, c.status.Down}):
+			t.Errorf("%s: %+v, want %s", c.name, waits, c.blocker)
+		}
+	}
+}
+
+func TestReadyAnswer(t *testing.T) {
+	a := &admin{routes: fakeRoutes{{Route: "orders", SourceConnected: true}}, metrics: http.NotFoundHandler()}
+	w := ask(a, "GET", "/readyz", "192.0.2.1:1", nil)
+	var body struct {
+		Ready  bool
+		Routes []waiting
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != 503 || body.Ready || body.Routes[0].Blocker != "sink.disconnected" {
+		t.Errorf("%d %s %v", w.Code, w.Body, err)
+	}
+	// While it drains it wants no traffic of whoever routes by readiness.
+	a.routes = fakeRoutes{{Route: "orders", EverConnected: true}}
+	a.draining.Store(true)
+	if w := ask(a, "GET", "/readyz", "127.0.0.1:1", nil); w.Code != 503 || !strings.Contains(w.Body.String(), "draining") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

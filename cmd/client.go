@@ -1,0 +1,181 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-bridge/sluice/cmd/config"
+)
+
+// client talks to the admin listener of a running daemon.
+type client struct {
+	url   string
+	token string
+}
+
+const maxAnswer = 16 << 20
+
+func (a *app) clientFlags(c *cobra.Command) *client {
+	cl := &client{}
+	address, _ := a.env("SLUICE_URL")
+	if address == "" {
+		address = "http://" + config.DefaultListen
+	}
+	cl.token, _ = a.env("SLUICE_TOKEN")
+	c.Flags().StringVar(&cl.url, "url", address, "admin `address` of the daemon; also SLUICE_URL, and SLUICE_TOKEN for its token")
+	return cl
+}
+
+// call asks the daemon. Its error has the exit code that fits.
+func (c *client) call(ctx context.Context, method, path string) ([]byte, error) {
+	base := c.url
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, http.NoBody)
+	if err != nil {
+		return nil, exit(exitConfig, "--url: %w", err)
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return nil, exit(exitEnvironment, "no daemon answers at %s: %w\n  → is it running, and is --url its admin.listen?", base, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return nil, exit(exitEnvironment, "the answer of %s ended early: %w", base, err)
+	case response.StatusCode != http.StatusOK:
+		return nil, &ExitError{exitFailed, errors.New(strings.TrimSpace(string(body)))}
+	}
+	return body, nil
+}
+
+func (a *app) resume() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "resume ROUTE",
+		Short: "Let a halted route go on, once the cause is mended",
+		Args:  cobra.ExactArgs(1),
+	}
+	cl := a.clientFlags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if _, err := cl.call(c.Context(), http.MethodPost, "/routes/"+url.PathEscape(args[0])+"/resume"); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "%s goes on\n", args[0])
+		return nil
+	}
+	return c
+}
+
+// routeView is what `status` shows of a route.
+type routeView struct {
+	Route   string    `json:"route"`
+	Source  string    `json:"source"`
+	Sink    string    `json:"sink"`
+	State   string    `json:"state"`
+	Since   time.Time `json:"since"`
+	Cause   string    `json:"cause"`
+	Blocker string    `json:"blocker"`
+	Detail  string    `json:"detail"`
+	Owner   string    `json:"owner"`
+	Down    time.Time `json:"down"`
+	Ended   bool      `json:"ended"`
+	Lag     int64     `json:"lag"`
+	Known   bool      `json:"lag_known"`
+	Counts  struct {
+		Acknowledged int64 `json:"acknowledged_messages"`
+	} `json:"counts"`
+	Window struct {
+		Messages int64 `json:"messages"`
+		Limit    int64 `json:"messages_limit"`
+	} `json:"window"`
+}
+
+func (a *app) status() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the routes of a running daemon",
+		Long:  "Shows the routes of a running daemon. Exit code 0 if all are well, 1 if one is disconnected or halted,\n3 if no daemon answers.",
+		Args:  cobra.NoArgs,
+	}
+	cl := a.clientFlags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "everything, as JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		body, err := cl.call(c.Context(), http.MethodGet, "/status")
+		if err != nil {
+			return err
+		}
+		var answer struct {
+			Routes []routeView `json:"routes"`
+		}
+		if err := json.Unmarshal(body, &answer); err != nil {
+			return exit(exitEnvironment, "what answers at %s is not sluice: %w", cl.url, err)
+		}
+		if asJSON {
+			_, err = a.stdout.Write(body)
+		} else {
+			err = printStatus(a.stdout, answer.Routes, time.Now())
+		}
+		if err != nil {
+			return &ExitError{exitFailed, err}
+		}
+		for i := range answer.Routes {
+			if !answer.Routes[i].Down.IsZero() {
+				return &ExitError{Code: exitFailed}
+			}
+		}
+		return nil
+	}
+	return c
+}
+
+func printStatus(out io.Writer, all []routeView, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ROUTE\tFROM\tTO\tSTATE\tFOR\tWINDOW\tLAG\tMOVED\tHELD BACK BY")
+	for i := range all {
+		r := &all[i]
+		lag, window, state := "?", "-", r.State
+		if r.Known {
+			lag = humanize.Comma(r.Lag)
+		}
+		if r.Window.Limit > 0 {
+			window = fmt.Sprintf("%d %%", 100*r.Window.Messages/r.Window.Limit)
+		}
+		if r.Ended {
+			state = "ended"
+		}
+		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Owner, r.Detail), " · ")
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Route, r.Source, r.Sink, state,
+			now.Sub(r.Since).Round(time.Second), window, lag, humanize.Comma(r.Counts.Acknowledged), held)
+	}
+	return w.Flush()
+}
+
+func nonEmpty(words ...string) []string {
+	var kept []string
+	for _, w := range words {
+		if w != "" {
+			kept = append(kept, w)
+		}
+	}
+	return kept
+}

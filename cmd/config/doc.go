@@ -1,0 +1,46 @@
+// Package config reads the configuration of the daemon and refuses it as a whole, with every fault at
+// once and the place of each, before anything connects.
+//
+// # The file
+//
+//	version: 1                                    # optional
+//	connections:                                  # brokers, named once, shared by routes
+//	  kafka-eu: {kafka: {brokers: ["localhost:9092"]}}
+//	  nats-eu:  {nats: {servers: ["nats://localhost:4222"]}}
+//	routes:
+//	  orders:
+//	    source: {kafka: {connection: kafka-eu, topics: orders}}
+//	    sink:   {jetstream: {connection: nats-eu, stream: ORDERS}}
+//	    map:    {subject: "orders.{{ key }}"}      # where messages go: subject, topic, key
+//	    headers: default                          # default | none
+//	    window: {max_messages: 8192, max_bytes: 64MiB}
+//	    retry:  {initial: 100ms, max: 30s}
+//	    on_reject: halt                           # halt | drop | {dead_letter: {sink: ..., map: ...}}
+//	    accept_loss: []                           # losses taken by name, such as core_source
+//	  short: {from: "kafka://localhost:9092/orders", to: "jetstream://localhost:4222/ORDERS"}
+//	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}"}   # listen: off
+//	log:      {level: info, format: auto}         # auto | console | json
+//	shutdown: {drain: 25s}
+//	telemetry: see type Telemetry
+//
+// A section with one key, such as source, names its connector by that key. The keys of a connection
+// are also accepted in the source's or sink's own section, where they win. `connection` may be left
+// out where exactly one connection of the kind exists and the section holds none of its keys; the
+// short form never uses a named connection. A dead letter's sink is written like a route's: sink or
+// to, and map.
+//
+// Several files are read as one: connections and routes are put together, every other section may
+// stand in one of them.
+//
+// # Placeholders
+//
+// In values, never in keys and never able to change the structure of the file:
+//
+//	${NAME}            the environment variable; a fault if it is not set
+//	${NAME:-default}   the default if it is not set or empty
+//	${NAME:?message}   a fault with this message if it is not set or empty
+//	${file:path}       the content of a file without its last line break; relative to this file
+//	$${                a literal ${
+//
+// A $ without a brace stands for itself, for passwords contain it.
+package config

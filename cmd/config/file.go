@@ -1,0 +1,115 @@
+package config
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+// root is the file as a whole. What is read key by key stays a node.
+type root struct {
+	Version     int       `yaml:"version"`
+	Connections yaml.Node `yaml:"connections"`
+	Routes      yaml.Node `yaml:"routes"`
+	Admin       Admin     `yaml:"admin"`
+	Log         Log       `yaml:"log"`
+	Shutdown    Shutdown  `yaml:"shutdown"`
+	Telemetry   Telemetry `yaml:"telemetry"`
+}
+
+// Admin is the HTTP listener for probes, metrics, status and resume.
+type Admin struct {
+	Listen string `yaml:"listen"` // host:port, or off
+	// Token lets /status and resume be used from beyond the loopback interface, as a bearer token.
+	Token string `yaml:"token"`
+}
+
+// AdminOff is the Listen of an Admin that does not listen.
+const AdminOff = "off"
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `yaml:"level"`  // trace, debug, info, warn, error
+	Format string `yaml:"format"` // auto: for people on a terminal, JSON lines elsewhere; console; json
+}
+
+// Shutdown says how a soft end goes.
+type Shutdown struct {
+	Drain connectors.Duration `yaml:"drain"` // how long it may take; below a container's grace period
+}
+
+// Telemetry says where traces and metrics go. What is empty is taken from the standard OTEL_ variables;
+// without an endpoint in either, traces are off.
+type Telemetry struct {
+	Service  string            `yaml:"service"`
+	Endpoint string            `yaml:"endpoint"` // of an OTLP receiver, with its scheme: http://localhost:4317
+	Protocol string            `yaml:"protocol"` // grpc or http/protobuf
+	Headers  map[string]string `yaml:"headers"`  // sent with every export
+	Traces   string            `yaml:"traces"`   // otlp, console or none
+	Metrics  string            `yaml:"metrics"`  // otlp or none; /metrics is served in any case
+}
+
+// routeFile is a route as written. The two ends are read key by key.
+type routeFile struct {
+	Source     yaml.Node  `yaml:"source"`
+	Sink       yaml.Node  `yaml:"sink"`
+	From       string     `yaml:"from"`
+	To         string     `yaml:"to"`
+	Map        mapFile    `yaml:"map"`
+	Headers    string     `yaml:"headers"`
+	Window     windowFile `yaml:"window"`
+	Retry      retryFile  `yaml:"retry"`
+	OnReject   yaml.Node  `yaml:"on_reject"`
+	AcceptLoss []string   `yaml:"accept_loss"`
+}
+
+type mapFile struct {
+	Subject template `yaml:"subject"`
+	Topic   template `yaml:"topic"`
+	Key     template `yaml:"key"`
+}
+
+func (m mapFile) compile() connectors.Map {
+	return connectors.Map{Subject: m.Subject.t, Topic: m.Topic.t, Key: m.Key.t}
+}
+
+type windowFile struct {
+	MaxMessages int64           `yaml:"max_messages"`
+	MaxBytes    connectors.Size `yaml:"max_bytes"`
+}
+
+type retryFile struct {
+	Initial connectors.Duration `yaml:"initial"`
+	Max     connectors.Duration `yaml:"max"`
+}
+
+// deadLetterFile is where refused messages go.
+type deadLetterFile struct {
+	Sink yaml.Node `yaml:"sink"`
+	To   string    `yaml:"to"`
+	Map  mapFile   `yaml:"map"`
+}
+
+// rejectFile is the long form of on_reject.
+type rejectFile struct {
+	DeadLetter deadLetterFile `yaml:"dead_letter"`
+}
+
+// template is a connectors.Template that a file can hold. Empty: the sink's default.
+type template struct{ t *connectors.Template }
+
+func (t *template) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 {
+		return nil
+	}
+	t.t, err = connectors.ParseTemplate(string(text))
+	return err
+}
+
+// The defaults of what is not a route.
+const (
+	DefaultListen = "127.0.0.1:4280"
+	maxDrain      = connectors.Duration(24 * time.Hour)
+)

@@ -1,0 +1,200 @@
+package cmd
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/sluice-bridge/sluice/bridge"
+	"github.com/sluice-bridge/sluice/cmd/config"
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+const (
+	reportEvery = time.Second
+	// goodbye bounds what comes after the routes have ended: open requests, the last telemetry.
+	goodbye = 3 * time.Second
+	// abandonGrace is how long a second signal waits for the routes, to say what will come again.
+	abandonGrace = 500 * time.Millisecond
+)
+
+// daemon is the life of one `run`.
+type daemon struct {
+	app    *app
+	cfg    *config.Config
+	log    zerolog.Logger
+	bridge *bridge.Bridge
+	tel    *telemetry.Telemetry
+	admin  *admin
+	report *report
+}
+
+// daemon runs a configuration until its routes have ended or a signal came.
+func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.Size) error {
+	out := &screen{out: a.stderr}
+	d := &daemon{app: a, cfg: cfg, report: &report{}}
+	terminal := isTerminal(a.stderr)
+	level, err := parseLevel(cfg.Log.Level)
+	if err != nil {
+		return &ExitError{exitConfig, err}
+	}
+	people := cfg.Log.Format == "console" || cfg.Log.Format == "auto" && terminal
+	noColour, _ := a.env("NO_COLOR")
+	d.log = newLogger(out, level, people, terminal && noColour == "")
+	if terminal && people {
+		d.report.screen = out
+		defer out.show("")
+	}
+	d.report.log = d.log
+
+	listener, err := listen(ctx, cfg.Admin.Listen)
+	if err != nil {
+		return &ExitError{exitFailed, err}
+	}
+	if err := d.open(ctx, instance()); err != nil {
+		if listener != nil {
+			err = errors.Join(err, listener.Close())
+		}
+		return err
+	}
+	setMemoryLimit(d.log, a.env, limit)
+	return d.live(ctx, listener)
+}
+
+// open builds telemetry, bridge and admin. Nothing of it connects.
+func (d *daemon) open(ctx context.Context, id string) error {
+	build, t := d.app.build(), d.cfg.Telemetry
+	tel, err := telemetry.New(ctx, telemetry.Config{
+		Service: t.Service, Instance: id, Version: build.Version, Endpoint: t.Endpoint, Protocol: t.Protocol,
+		Headers: t.Headers, Traces: t.Traces, Metrics: t.Metrics,
+	}, d.log)
+	if err != nil {
+		return &ExitError{exitConfig, err}
+	}
+	d.cfg.Bridge.Instance = id
+	d.bridge, err = bridge.New(d.cfg.Bridge, d.log, tel)
+	if err != nil {
+		return &ExitError{exitConfig, errors.Join(err, tel.Shutdown(ctx))}
+	}
+	d.tel = tel
+	d.admin = &admin{
+		routes: d.bridge, metrics: tel.Handler(), token: d.cfg.Admin.Token, build: build, instance: id, started: time.Now(),
+	}
+	return nil
+}
+
+// live runs the routes and says goodbye: first to the brokers, then to whoever asks, then to the
+// collector.
+func (d *daemon) live(ctx context.Context, listener net.Listener) error {
+	closeAdmin := func(context.Context) {}
+	if listener != nil {
+		closeAdmin = d.admin.serve(listener, d.log)
+		d.log.Info().Str("address", "http://"+listener.Addr().String()).Msg("admin listens: /livez /readyz /metrics /status")
+	}
+	d.report.starting(d.bridge.Status())
+
+	soft, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- d.bridge.Run(soft) }()
+
+	err := d.watch(stop, ended)
+	wait := goodbye
+	if forced(err) {
+		wait = 0
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
+	defer cancel()
+	closeAdmin(last)
+	if fault := d.tel.Shutdown(last); fault != nil && wait > 0 {
+		d.log.Warn().Err(fault).Msg("the last telemetry was not taken")
+	}
+	return err
+}
+
+// watch follows the routes until they have ended. The first signal lets them drain, the second does not.
+func (d *daemon) watch(stop func(), ended <-chan error) error {
+	ticker := time.NewTicker(reportEvery)
+	defer ticker.Stop()
+	signals, draining := d.app.signals, false
+	for {
+		select {
+		case err := <-ended:
+			return d.verdict(err, draining)
+		case now := <-ticker.C:
+			d.report.look(d.bridge.Status(), now)
+		case s := <-signals:
+			if draining {
+				return d.abandon(s, ended)
+			}
+			draining = true
+			d.admin.draining.Store(true)
+			d.log.Info().Str("signal", s.String()).Dur("deadline_ms", d.cfg.Bridge.Drain).
+				Msg("draining: nothing more is fetched, what is in flight is finished; a second signal ends at once")
+			stop()
+		}
+	}
+}
+
+func (d *daemon) verdict(err error, draining bool) error {
+	var late *bridge.DrainError
+	switch {
+	case errors.As(err, &late):
+		d.log.Error().Int64("messages", late.Left).Msg("drain deadline passed; these messages are not committed and will come again")
+		return &ExitError{Code: exitDrain, Err: err}
+	case err != nil:
+		return &ExitError{exitFailed, err}
+	case draining:
+		d.log.Info().Msg("drained: everything that was fetched is acknowledged and committed")
+	default:
+		d.log.Info().Msg("every route has ended")
+	}
+	return nil
+}
+
+// abandon ends at once, with the guarantees of a kill.
+func (d *daemon) abandon(s os.Signal, ended <-chan error) error {
+	d.bridge.Abandon()
+	code := exitSignal + int(syscall.SIGTERM)
+	if number, ok := s.(syscall.Signal); ok {
+		code = exitSignal + int(number)
+	}
+	grace := time.NewTimer(abandonGrace)
+	defer grace.Stop()
+	var late *bridge.DrainError
+	select {
+	case err := <-ended:
+		if errors.As(err, &late) {
+			return exit(code, "ended by a second signal: %d messages are not committed and will come again", late.Left)
+		}
+		return &ExitError{code, errors.New("ended by a second signal")}
+	case <-grace.C:
+		return &ExitError{code, errors.New("ended by a second signal: what is not committed will come again")}
+	}
+}
+
+// forced reports whether err is the end by a second signal, after which nothing is waited for.
+func forced(err error) bool {
+	var e *ExitError
+	return errors.As(err, &e) && e.Code > exitSignal
+}
+
+// instance names this process among all that share brokers.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	var id [4]byte
+	// rand.Read never fails; it ends the program instead.
+	_, _ = rand.Read(id[:])
+	return host + "-" + hex.EncodeToString(id[:])
+}

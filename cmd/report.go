@@ -1,0 +1,118 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/rs/zerolog"
+
+	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+// backlogPatience is how long the connected line waits for the source to know its backlog.
+const backlogPatience = 3 * time.Second
+
+// report tells people about the routes: once at start, once when both ends are connected, and, on a
+// terminal, a line of progress. One goroutine.
+type report struct {
+	log    zerolog.Logger
+	screen *screen // nil: no progress
+	known  map[string]*progress
+}
+
+// progress is what the report remembers of a route.
+type progress struct {
+	facts     string // as told last
+	connected time.Time
+	told      bool
+	acked     uint64
+	at        time.Time
+	rate      float64
+}
+
+// starting tells what a route is about to do, before it connects.
+func (r *report) starting(all []telemetry.RouteStatus) {
+	r.known = map[string]*progress{}
+	for i := range all {
+		s := &all[i]
+		r.known[s.Route] = &progress{facts: facts(s), at: time.Now()}
+		r.tell(s, "route starts")
+	}
+}
+
+func (r *report) tell(s *telemetry.RouteStatus, message string) {
+	e := r.log.Info().Str("route", s.Route).Str("source", s.Source).Str("sink", s.Sink).
+		Str("guarantee", s.Guarantee).Str("order", s.Order).Strs("touches", s.Touches)
+	if s.Backlog != "" {
+		e = e.Str("backlog", s.Backlog)
+	}
+	e.Str("memory", s.Memory).Msg(message)
+}
+
+func facts(s *telemetry.RouteStatus) string {
+	return strings.Join(append(s.Touches[:len(s.Touches):len(s.Touches)], s.Guarantee, s.Order, s.Memory), "\x00")
+}
+
+// look is called about once a second.
+func (r *report) look(all []telemetry.RouteStatus, now time.Time) {
+	var parts []string
+	for i := range all {
+		s := &all[i]
+		p := r.known[s.Route]
+		if p == nil {
+			continue
+		}
+		r.connected(s, p, now)
+		if d := now.Sub(p.at).Seconds(); d > 0 {
+			p.rate = float64(s.Counts.AcknowledgedMessages-p.acked) / d
+		}
+		p.acked, p.at = s.Counts.AcknowledgedMessages, now
+		parts = append(parts, describe(s, p.rate, now))
+	}
+	if r.screen != nil {
+		r.screen.show(strings.Join(parts, " │ "))
+	}
+}
+
+// connected tells once what a route knows since both of its ends answered: what it is about to move,
+// and anything that has become clearer since the start.
+func (r *report) connected(s *telemetry.RouteStatus, p *progress, now time.Time) {
+	if p.told || !s.EverConnected {
+		return
+	}
+	if p.connected.IsZero() {
+		p.connected = now
+	}
+	if s.Backlog == "" && now.Sub(p.connected) < backlogPatience {
+		return
+	}
+	p.told = true
+	if s.Backlog != "" || facts(s) != p.facts {
+		r.tell(s, "route knows what it moves")
+	}
+}
+
+// describe is a route in a few words: rate, use of the window, state, who holds it back.
+func describe(s *telemetry.RouteStatus, rate float64, now time.Time) string {
+	text := fmt.Sprintf("%s %s/s, window %d %%", s.Route, humanize.Comma(int64(rate)), use(s.Window))
+	switch {
+	case s.Ended:
+		return s.Route + " has ended"
+	case s.Cause != flowcontrol.CauseNone:
+		text += fmt.Sprintf(", %s for %s by %s", s.State, now.Sub(s.Since).Round(time.Second), s.Blocker)
+	default:
+		text += ", " + s.State.String()
+	}
+	return text
+}
+
+// use is the fuller of the window's two bounds, in percent.
+func use(w telemetry.WindowStatus) int64 {
+	if w.MessagesLimit == 0 || w.BytesLimit == 0 {
+		return 0
+	}
+	return max(100*w.Messages/w.MessagesLimit, 100*w.Bytes/w.BytesLimit)
+}

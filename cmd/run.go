@@ -1,0 +1,127 @@
+package cmd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-bridge/sluice/cmd/config"
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+// runFlags are the flags of run. What is empty is left to the file.
+type runFlags struct {
+	files       []string
+	pair        config.Pair
+	dryRun      bool
+	admin       string
+	logLevel    string
+	logFormat   string
+	memoryLimit string
+}
+
+func (a *app) run() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run (-c FILE... | --from URL --to URL)",
+		Short: "Run the routes of a configuration until a signal",
+		Example: "  sluice run -c sluice.yaml\n" +
+			"  sluice run --from kafka://localhost:9092/orders --to jetstream://localhost:4222/ORDERS",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.configure(&f)
+			if err != nil {
+				return err
+			}
+			limit, err := memoryLimit(f.memoryLimit)
+			if err != nil {
+				return &ExitError{exitConfig, err}
+			}
+			if f.dryRun {
+				printPlan(a.stdout, cfg)
+				return nil
+			}
+			return a.daemon(c.Context(), cfg, limit)
+		},
+	}
+	flags := c.Flags()
+	flags.StringArrayVarP(&f.files, "config", "c", nil, "configuration `file`; may be given several times")
+	flags.StringVar(&f.pair.From, "from", "", "source `URL`, such as kafka://localhost:9092/orders")
+	flags.StringVar(&f.pair.To, "to", "", "sink `URL`, such as jetstream://localhost:4222/ORDERS")
+	flags.StringVar(&f.pair.Name, "route", "", "`name` of the route of --from and --to; default: after the source")
+	flags.StringSliceVar(&f.pair.AcceptLoss, "accept-loss", nil, "`losses` that the route of --from and --to accepts, such as core_source")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything and print the plan; connect to nothing")
+	flags.StringVar(&f.admin, "admin", "", "`address` of the admin listener, or off; default "+config.DefaultListen)
+	flags.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "", "auto, console or json")
+	flags.StringVar(&f.memoryLimit, "memory-limit", "", "`size` the process may take where no cgroup says so, such as 512MiB")
+	c.MarkFlagsMutuallyExclusive("config", "from")
+	c.MarkFlagsMutuallyExclusive("config", "to")
+	c.MarkFlagsRequiredTogether("from", "to")
+	return c
+}
+
+// configure reads the configuration that the flags name and puts the flags over it.
+func (a *app) configure(f *runFlags) (*config.Config, error) {
+	if len(f.files) == 0 && f.pair.From == "" {
+		return nil, exit(exitConfig, "there is nothing to run: give -c FILE, or --from URL --to URL")
+	}
+	cfg, err := a.load(f.files, f.pair)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Admin.Listen = cmp.Or(f.admin, cfg.Admin.Listen)
+	cfg.Log.Level = cmp.Or(f.logLevel, cfg.Log.Level)
+	cfg.Log.Format = cmp.Or(f.logFormat, cfg.Log.Format)
+	if _, err := parseLevel(cfg.Log.Level); err != nil {
+		return nil, exit(exitConfig, "--log-level: %w", err)
+	}
+	if err := checkFormat(cfg.Log.Format); err != nil {
+		return nil, exit(exitConfig, "--log-format: %w", err)
+	}
+	return cfg, nil
+}
+
+// load reads files, or else pair, and prints what is wrong with them.
+func (a *app) load(files []string, pair config.Pair) (*config.Config, error) {
+	var cfg *config.Config
+	var err error
+	if len(files) > 0 {
+		cfg, err = config.Files(a.registry, a.env, files...)
+	} else {
+		cfg, err = config.URLs(a.registry, pair)
+	}
+	var findings config.Findings
+	switch {
+	case errors.As(err, &findings):
+		findings.Print(a.stderr)
+		return nil, exit(exitConfig, "%s; nothing was connected", count(len(findings), "finding"))
+	case err != nil:
+		return nil, &ExitError{exitConfig, err}
+	}
+	return cfg, nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// memoryLimit reads --memory-limit; empty: the default.
+func memoryLimit(text string) (connectors.Size, error) {
+	limit := connectors.Size(defaultMemoryLimit)
+	if text == "" {
+		return limit, nil
+	}
+	if err := limit.UnmarshalText([]byte(text)); err != nil {
+		return 0, fmt.Errorf("--memory-limit: %w", err)
+	}
+	if limit < minMemoryLimit {
+		return 0, fmt.Errorf("--memory-limit: %s is less than %s, what the process needs by itself", limit, connectors.Size(minMemoryLimit))
+	}
+	return limit, nil
+}
