@@ -213,6 +213,7 @@ func (s *source) deliverable(f *feed, p *wire.Section, req *wire.Fetch) {
 		return
 	}
 	f.reader = wire.NewReader(f.topic, p.Records, f.next, p.Aborted)
+	f.reader.Limit = p.End
 	if f.paused {
 		s.discard(f)
 		return

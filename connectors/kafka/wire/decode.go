@@ -19,6 +19,10 @@ import (
 //
 // A Reader has one user at a time.
 type Reader struct {
+	// Limit is the offset behind the partition's last message, if known: what a corrupt batch says of
+	// itself is compared with it.
+	Limit int64
+
 	topic   string
 	section *Buffer
 	rest    []byte // batches not yet walked
@@ -145,7 +149,7 @@ func (r *Reader) finish() {
 // advance goes to the next batch that has messages for us, unless the current one has.
 func (r *Reader) advance() error {
 	for !r.pending {
-		b, ok, err := parse(r.rest, r.next)
+		b, ok, err := r.parse()
 		if err != nil || !ok {
 			return err
 		}
@@ -190,8 +194,9 @@ func isAbort(records []byte) bool {
 	return c.ok() && len(key) >= 4 && binary.BigEndian.Uint16(key[2:]) == 0
 }
 
-// parse checks the batch at the start of b. ok is false where b ends first. next is the offset wanted.
-func parse(b []byte, next int64) (_ batch, ok bool, err error) {
+// parse checks the batch at the start of rest. ok is false where rest ends first.
+func (r *Reader) parse() (_ batch, ok bool, err error) {
+	b, next := r.rest, r.next
 	if len(b) < frameSize {
 		return batch{}, false, nil
 	}
@@ -220,7 +225,7 @@ func parse(b []byte, next int64) (_ batch, ok bool, err error) {
 		producer:   int64(binary.BigEndian.Uint64(raw[43:])),
 		count:      int(int32(binary.BigEndian.Uint32(raw[57:]))),
 	}
-	after := behind(&h, b, next)
+	after := r.behind(&h, b[len(raw):])
 	if sum := binary.BigEndian.Uint32(raw[17:]); sum != crc32.Checksum(raw[21:], castagnoli) {
 		return h, false, corrupt(raw, next, after, "its checksum is wrong")
 	}
@@ -230,17 +235,23 @@ func parse(b []byte, next int64) (_ batch, ok bool, err error) {
 	return h, true, nil
 }
 
-// behind returns the offset behind a batch whose header is not to be trusted: what it says if that is
-// plausible, else one further, so that nothing behind it is skipped.
-func behind(h *batch, section []byte, next int64) int64 {
-	limit := h.base + int64(h.count)
-	if rest := section[len(h.raw):]; len(rest) >= 8 {
-		limit = int64(binary.BigEndian.Uint64(rest)) // where the next batch starts
+// behind returns where to go on behind a batch that is not to be trusted: where the next one begins, or
+// behind what it says is its last offset if such an offset exists, else one further, so that nothing
+// behind it is skipped. rest is what follows it in the section.
+func (r *Reader) behind(h *batch, rest []byte) int64 {
+	limit := r.Limit
+	if limit <= 0 {
+		limit = h.base + int64(h.count)
 	}
-	if h.end >= next && h.end < limit {
+	if len(rest) >= 8 {
+		if base := int64(binary.BigEndian.Uint64(rest)); base >= r.next && base > h.base && base <= max(limit, h.base+int64(h.count)) {
+			return base
+		}
+	}
+	if h.end >= r.next && h.end < limit {
 		return h.end + 1
 	}
-	return max(next, h.base) + 1
+	return max(r.next, h.base) + 1
 }
 
 // CorruptError says that a record batch could not be decoded. It has been stepped over.

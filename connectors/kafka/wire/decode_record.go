@@ -67,7 +67,7 @@ func (r *Reader) messages(out *Out, room connectors.Room) (full bool, err error)
 		var m connectors.Message
 		if !c.record(&m, b, out) || m.Offset <= r.last || m.Offset > b.end {
 			out.headers = out.headers[:headers]
-			err = corrupt(b.raw, r.next, b.end+1, "the record behind offset %d is malformed", r.last)
+			err = corrupt(b.raw, r.next, r.behind(b, r.rest), "the record behind offset %d is malformed", r.last)
 			break
 		}
 		cost := int64(c.i-before)*scale>>8 + messageSize + nameSize*int64(len(m.Headers))

@@ -68,7 +68,7 @@ func (r *Reader) inflate(out *Out, x *Inflater, room connectors.Room) error {
 		err = fmt.Errorf("it holds more than the %d bytes that are accepted", x.Cap)
 		fallthrough
 	case err != nil:
-		return corrupt(r.batch.raw, r.next, r.batch.end+1, "it cannot be decompressed: %w", err)
+		return corrupt(r.batch.raw, r.next, r.behind(&r.batch, r.rest), "it cannot be decompressed: %w", err)
 	}
 	r.data, r.records = data, data.B
 	return nil
@@ -76,6 +76,9 @@ func (r *Reader) inflate(out *Out, x *Inflater, room connectors.Room) error {
 
 // inflate decompresses src into at most limit bytes. With errFull, need is a size to try next.
 func (x *Inflater) inflate(src []byte, codec int, limit int64) (_ *Buffer, need int64, err error) {
+	if codec >= codecs {
+		return nil, 0, fmt.Errorf("its codec %d is unknown", codec)
+	}
 	size, exact, err := x.guess(src, codec)
 	if err != nil {
 		return nil, 0, err
@@ -147,7 +150,7 @@ func (x *Inflater) into(dst, src []byte, codec int) (int, error) {
 	case codecZstd:
 		return x.zstdInto(dst, src)
 	}
-	return 0, fmt.Errorf("its codec %d is unknown", codec)
+	return 0, fmt.Errorf("codec %d", codec)
 }
 
 func (x *Inflater) zstdInto(dst, src []byte) (int, error) {
