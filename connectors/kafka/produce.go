@@ -22,7 +22,9 @@ type producer struct {
 	mapper *mapper
 	codec  wire.Codec
 	limit  int // bytes of a batch
-	log    zerolog.Logger
+	// patience is defaultPatience but in tests.
+	patience time.Duration
+	log      zerolog.Logger
 
 	ctx     context.Context // ends at close
 	stop    context.CancelFunc
@@ -88,7 +90,10 @@ type lead struct {
 }
 
 func newProducer(c *conn, m *mapper, codec wire.Codec, limit int, log zerolog.Logger) *producer {
-	p := &producer{conn: c, mapper: m, codec: codec, limit: limit, log: log, kick: make(chan struct{}, 1), leads: map[int32]*lead{}}
+	p := &producer{
+		conn: c, mapper: m, codec: codec, limit: limit, patience: defaultPatience, log: log,
+		kick: make(chan struct{}, 1), leads: map[int32]*lead{},
+	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.topics.Store(&map[string]*sinkTopic{})
 	p.request.New = func() any { return &request{encoder: wire.NewEncoder(codec)} }

@@ -7,9 +7,9 @@ import (
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
-// patience is how long a batch that is definitely not written is tried again here before its messages go
-// back to the bridge with the error: long enough for an election, short enough to be seen.
-const patience = 5 * time.Second
+// defaultPatience is how long a batch that is definitely not written is tried again here before its
+// messages go back to the bridge with the error: long enough for an election, short enough to be seen.
+const defaultPatience = 5 * time.Second
 
 // settle draws the consequences of a batch's outcome: it is done, it is cut in two, it goes back, or the
 // same is sent again. p.mu is held.
@@ -100,10 +100,11 @@ func (p *producer) finish(part *part) {
 // batch has used no sequence number.
 func (p *producer) refused(part *part, o outcome) {
 	t := part.target
+	t.attempts = 0
 	switch {
 	case o.code == codeCorruptMessage && !part.again:
 		part.again = true // it may have been damaged on its way
-		p.again(t, o.err)
+		p.ready(t)
 		return
 	case part.sealed == 1:
 		part.refuse(o.err)
@@ -143,7 +144,7 @@ func (p *producer) retry(part *part, o outcome) {
 		p.ready(t)
 		return
 	}
-	if !part.doubt && t.attempts > 0 && time.Since(t.since) >= patience {
+	if !part.doubt && t.attempts > 0 && time.Since(t.since) >= p.patience {
 		t.attempts = 0
 		part.giveUp(o.err)
 		p.finish(part)
