@@ -80,7 +80,7 @@ const (
 	MetricWriteDuration = "sluice.write.duration"
 	MetricWriteSize     = "sluice.write.size"
 
-	MetricBuild      = "sluice.build"
+	MetricBuild      = "sluice.build.info"
 	MetricFailures   = "sluice.telemetry.failures"
 	MetricSuppressed = "sluice.telemetry.suppressed"
 )

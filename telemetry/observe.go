@@ -88,7 +88,7 @@ func observeRoutes(meter metric.Meter, routes func() []*Route) error {
 	}
 	var err1, err2 error
 	o.stalls, err1 = intInstrument(meter, counter, MetricStalls, "{stall}", "Stalls that became a span; counted when they begin.")
-	o.connected, err2 = intInstrument(meter, gauge, MetricConnected, "1", "1 while the end is connected.")
+	o.connected, err2 = intInstrument(meter, gauge, MetricConnected, "", "1 while the end is connected.")
 	_, err := meter.RegisterCallback(o.collect, append(all, o.stalls, o.connected)...)
 	return errors.Join(append(errs, err1, err2, err)...)
 }
