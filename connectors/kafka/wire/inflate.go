@@ -39,6 +39,10 @@ type Inflater struct {
 	zstd  *zstd.Decoder
 }
 
+// messageSlack is what a message of a decompressed batch is charged for beside its share of the buffer:
+// itself and a hundred headers.
+const messageSlack = 4 << 10
+
 // errFull says that the decompressed data does not fit the buffer.
 var errFull = errors.New("decompressed data does not fit")
 
@@ -63,7 +67,8 @@ func (r *Reader) inflate(out *Out, x *Inflater, room connectors.Room) error {
 	data, need, err := x.inflate(src, codec, limit)
 	switch {
 	case errors.Is(err, errFull) && need <= x.Cap && limit < x.Cap:
-		return &connectors.NoRoomError{Need: need}
+		_, size := classOf(int(need))
+		return &connectors.NoRoomError{Need: int64(size) + messageSlack}
 	case errors.Is(err, errFull):
 		err = fmt.Errorf("it holds more than the %d bytes that are accepted", x.Cap)
 		fallthrough
