@@ -13,14 +13,7 @@ import (
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
-const (
-	// commitPause is the least time between two acknowledgements of few messages; each costs two
-	// round trips.
-	commitPause = 10 * time.Millisecond
-	// commitLarge is how many messages are acknowledged without that pause.
-	commitLarge   = 1024
-	defaultWindow = 8192
-)
+const defaultWindow = 8192
 
 // jetStreamSource reads a durable. One goroutine (run) holds the connection, the ownership and the
 // session; Fetch and Commit use the session that is live.
@@ -30,6 +23,7 @@ type jetStreamSource struct {
 	conn    *conn
 	durable durable
 	window  int // messages
+	pace    pace
 	stop    context.CancelFunc
 	done    chan struct{}
 
@@ -69,9 +63,9 @@ type jetStreamSource struct {
 }
 
 // newJetStreamSource starts connecting and returns at once.
-func newJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env) *jetStreamSource {
+func newJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env, pace pace) *jetStreamSource {
 	s := &jetStreamSource{
-		cfg: cfg, env: env, window: env.Window.Messages,
+		cfg: cfg, env: env, window: env.Window.Messages, pace: pace,
 		done: make(chan struct{}), changed: make(chan struct{}), acking: make(chan struct{}, 1),
 		timer: time.NewTimer(time.Hour),
 		mark:  mark{instance: instanceName(env.Instance), inbox: nats.NewInbox()},
@@ -99,12 +93,12 @@ func (s *jetStreamSource) notify() {
 	s.changed = make(chan struct{})
 }
 
-// await returns the live session. With use the caller is Fetch, and has to call leave.
-func (s *jetStreamSource) await(ctx context.Context, use bool) (*pullSession, error) {
+// await returns the live session to Fetch, which has to call leave.
+func (s *jetStreamSource) await(ctx context.Context) (*pullSession, error) {
 	for {
 		s.mu.Lock()
 		live, fatal, changed := s.live, s.fatal, s.changed
-		if live != nil && fatal == nil && use {
+		if live != nil && fatal == nil {
 			s.fetching = true
 		}
 		s.mu.Unlock()
@@ -133,7 +127,7 @@ func (s *jetStreamSource) leave() {
 // too. Beyond room the source holds redeliveryBytes after a reset.
 func (s *jetStreamSource) Fetch(ctx context.Context, room connectors.Room) (*connectors.Batch, error) {
 	for {
-		p, err := s.await(ctx, true)
+		p, err := s.await(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -360,124 +354,6 @@ func (s *jetStreamSource) Describe() connectors.Facts {
 	f := s.facts
 	f.Owner = s.owner
 	return f
-}
-
-// Commit acknowledges done to the durable and returns once the server has confirmed it. Batches that
-// were fetched before another instance owned the durable are ignored.
-func (s *jetStreamSource) Commit(ctx context.Context, done []*connectors.Batch) error {
-	sp := s.flights.latest(done)
-	if sp == nil {
-		return nil
-	}
-	messages := 0
-	for _, b := range done {
-		if sp, ok := b.Handle.(*span); ok {
-			messages += sp.messages
-		}
-	}
-	if messages < commitLarge {
-		if rest := commitPause - time.Since(s.lastCommit); rest > 0 {
-			wait(ctx, rest)
-		}
-	}
-	for s.flights.current(sp) {
-		p, err := s.await(ctx, false)
-		if err != nil {
-			return err
-		}
-		select {
-		case s.acking <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		err = s.acknowledge(ctx, p, sp, done)
-		<-s.acking
-		if errors.Is(err, errSessionOver) {
-			if err := s.awaitEnd(ctx, p); err != nil {
-				return err
-			}
-			continue
-		}
-		s.lastCommit = time.Now()
-		if err == nil {
-			s.flights.remove(done)
-		}
-		return err
-	}
-	return nil
-}
-
-// errSessionOver says that the session ended before it could acknowledge.
-var errSessionOver = errors.New("session over")
-
-// acknowledge acknowledges sp and all before it in session p, if p still owns the durable. It is
-// called with the acking token, so that p does not end meanwhile.
-func (s *jetStreamSource) acknowledge(ctx context.Context, p *pullSession, sp *span, done []*connectors.Batch) error {
-	select {
-	case <-p.over:
-		return errSessionOver
-	default:
-	}
-	if p.explicit {
-		return s.acknowledgeEach(ctx, p, done)
-	}
-	if sp.at == (sequences{}) || sp.at.Consumer <= p.floor.Consumer {
-		return nil
-	}
-	info, err := s.durable.info(ctx)
-	if err != nil {
-		return err
-	}
-	if err := p.owns(info, s.mark); err != nil {
-		p.end(err)
-		return errSessionOver
-	}
-	p.doubt = sp.at
-	if _, err := s.conn.request(ctx, p.ack.subject(sp.at), []byte("+ACK")); err != nil {
-		return fmt.Errorf("acknowledge up to %d of stream %s: %w", sp.last, s.cfg.Stream, err)
-	}
-	p.floor, p.doubt = sp.at, sequences{}
-	return nil
-}
-
-// acknowledgeEach acknowledges every message by itself; the last one's confirmation stands for all,
-// for the server handles them in order.
-func (s *jetStreamSource) acknowledgeEach(ctx context.Context, p *pullSession, done []*connectors.Batch) error {
-	if p.ordered {
-		info, err := s.durable.info(ctx)
-		if err != nil {
-			return err
-		}
-		if err := p.owns(info, s.mark); err != nil {
-			p.end(err)
-			return errSessionOver
-		}
-	}
-	var last sequences
-	for _, b := range done {
-		sp, ok := b.Handle.(*span)
-		if !ok || !s.flights.current(sp) {
-			continue
-		}
-		for _, at := range sp.all {
-			if at.Consumer == 0 {
-				continue
-			}
-			if last != (sequences{}) {
-				if err := p.nc.Publish(p.ack.subject(last), []byte("+ACK")); err != nil {
-					return fmt.Errorf("acknowledge %d of stream %s: %w", last.Stream, s.cfg.Stream, explain(err))
-				}
-			}
-			last = at
-		}
-	}
-	if last == (sequences{}) {
-		return nil
-	}
-	if _, err := s.conn.request(ctx, p.ack.subject(last), []byte("+ACK")); err != nil {
-		return fmt.Errorf("acknowledge %d of stream %s: %w", last.Stream, s.cfg.Stream, err)
-	}
-	return nil
 }
 
 // Close takes the owner mark away, so that an instance that stands by takes over, and ends the

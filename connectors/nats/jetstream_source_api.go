@@ -112,8 +112,9 @@ func (d *durable) create(ctx context.Context, config map[string]any) error {
 	return d.write(ctx, "create", "", config)
 }
 
-// update changes the keys of set and keeps the rest of the configuration as info read it.
-func (d *durable) update(ctx context.Context, info *consumerInfo, set map[string]any, owner string) error {
+// update changes the keys of set, replaces our metadata by own, and keeps the rest of the
+// configuration as info read it.
+func (d *durable) update(ctx context.Context, info *consumerInfo, set map[string]any, own map[string]string) error {
 	config := map[string]any{}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(info.Raw, &raw); err != nil {
@@ -130,9 +131,8 @@ func (d *durable) update(ctx context.Context, info *consumerInfo, set map[string
 		}
 	}
 	delete(metadata, ownerKey)
-	if owner != "" {
-		metadata[ownerKey] = owner
-	}
+	delete(metadata, positionKey)
+	maps.Copy(metadata, own)
 	config["metadata"] = metadata
 	return d.write(ctx, "update", info.config.FilterSubject, config)
 }

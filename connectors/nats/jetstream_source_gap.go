@@ -39,14 +39,17 @@ func (g *gapFinder) see(stream uint64) {
 
 // examined is told how far the durable has looked and where the stream begins.
 func (g *gapFinder) examined(last, first uint64) {
-	g.mu.Lock()
-	if g.next == 0 {
-		g.mu.Unlock()
-		return
-	}
-	g.next = max(g.next, last+1)
-	g.mu.Unlock()
+	g.skip(last + 1)
 	g.head(first)
+}
+
+// skip says that nothing before next is missed.
+func (g *gapFinder) skip(next uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.next > 0 {
+		g.next = max(g.next, next)
+	}
 }
 
 // head is told where the stream begins.

@@ -13,19 +13,12 @@ import (
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
-const (
-	// pollEvery is how often a live session looks at the durable: whose it is, and how much there is.
-	pollEvery = time.Second
-	// The pause between two attempts to begin a session.
-	pauseMin = 100 * time.Millisecond
-	pauseMax = 5 * time.Second
-	// calmAfter is how long a session lives to count as one that works.
-	calmAfter = 10 * time.Second
-)
+// calmAfter is how long a session lives to count as one that works.
+const calmAfter = 10 * time.Second
 
 // run holds one session after another until ctx ends or an operator is needed.
 func (s *jetStreamSource) run(ctx context.Context) {
-	pause := pauseMin
+	pause := s.pace.pauseMin
 	for ctx.Err() == nil {
 		begin := time.Now()
 		err := s.runSession(ctx)
@@ -42,13 +35,13 @@ func (s *jetStreamSource) run(ctx context.Context) {
 			continue
 		}
 		if time.Since(begin) > calmAfter {
-			pause = pauseMin
+			pause = s.pace.pauseMin
 		}
 		s.note(err)
 		// A durable that somebody else resets or reads makes short sessions: the pause grows, so that
 		// two who do not see each other's marks do not reset in turns without end.
 		wait(ctx, pause)
-		pause = min(2*pause, pauseMax)
+		pause = min(2*pause, s.pace.pauseMax)
 	}
 }
 
@@ -99,10 +92,14 @@ func (s *jetStreamSource) runSession(ctx context.Context) error {
 	if owned {
 		p, err = s.begin(ctx, nc, stream, info)
 		var denied *DeniedError
-		if errors.As(err, &denied) && info.config.AckPolicy == "explicit" {
+		switch {
+		case errors.As(err, &denied) && info.config.AckPolicy == "explicit":
 			s.env.Logger.Warn().Err(err).Msgf("%s cannot be owned; every message is acknowledged by itself, without order", s.place())
 			owned = false
-		} else if err != nil {
+		case errors.As(err, &denied):
+			return connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and the user may not own it: grant what is missing or use a durable with ack policy explicit: %w",
+				s.place(), info.config.AckPolicy, err))
+		case err != nil:
 			s.release(p)
 			return err
 		}
@@ -224,6 +221,7 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 		}
 		s.gaps.begin(expect, len(s.cfg.Subjects) == 0 && len(info.config.filters()) == 0 && !stream.sparse(), s.reportGap)
 		s.gaps.head(stream.State.FirstSeq)
+		s.gaps.skip(info.AckFloor.Stream + 1)
 		s.position.Store(0)
 		s.settled.Store(info.AckFloor.Stream)
 		s.known = true
@@ -238,6 +236,9 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 
 // expected is the stream sequence that a new reader of the durable is to see first.
 func (s *jetStreamSource) expected(info *consumerInfo) uint64 {
+	if n, err := strconv.ParseUint(info.config.Metadata[positionKey], 10, 63); err == nil {
+		return n + 1
+	}
 	if info.NumAckPending == 0 {
 		return max(info.AckFloor.Stream, info.Delivered.Stream) + 1
 	}
@@ -247,7 +248,7 @@ func (s *jetStreamSource) expected(info *consumerInfo) uint64 {
 // beginUnowned returns a session that shares the durable with whoever else reads it.
 func (s *jetStreamSource) beginUnowned(nc *nats.Conn, info *consumerInfo) (*pullSession, error) {
 	if info.config.AckPolicy != "explicit" {
-		return nil, connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and it can have none: the server is %s (owning needs 2.14) or the user may not change it; use a durable with ack policy explicit",
+		return nil, connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and owning needs a server of 2.14 or later, this is %s; use a durable with ack policy explicit",
 			s.place(), info.config.AckPolicy, nc.ConnectedServerVersion()))
 	}
 	s.flights.keepTwins()
@@ -356,7 +357,7 @@ func (s *jetStreamSource) abandon(ctx context.Context) {
 
 // watch returns when the session is over, with the reason.
 func (s *jetStreamSource) watch(ctx context.Context, p *pullSession, life <-chan struct{}, filtered bool) error {
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(s.pace.poll)
 	defer tick.Stop()
 	for {
 		select {

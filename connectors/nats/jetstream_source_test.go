@@ -105,8 +105,10 @@ func newStreamTest(t testing.TB, change func(*jetstream.StreamConfig)) *streamTe
 	return st
 }
 
-func (st *streamTest) connect() {
-	nc, err := nats.Connect(st.server.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+func (st *streamTest) connect() { st.connectAs("", "") }
+
+func (st *streamTest) connectAs(user, password string) {
+	nc, err := nats.Connect(st.server.ClientURL(), nats.UserInfo(user, password), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -163,7 +165,7 @@ func (st *streamTest) open(c JetStreamSourceConfig, h connectors.Host, instance 
 	if err := c.Validate(); err != nil {
 		st.t.Fatal(err)
 	}
-	s := newJetStreamSource(c, sourceEnv(h, instance))
+	s := newJetStreamSource(c, sourceEnv(h, instance), defaultPace())
 	st.t.Cleanup(func() { closeSource(st.t, s) })
 	return s
 }

@@ -17,7 +17,7 @@ import (
 // A durable has one owner: whose mark its metadata holds. The rule, and why it does not lose:
 //
 //  1. Who finds another's mark asks that one's liveness inbox. It answers: stand by. Nobody listens
-//     there ("no responders"): its connection is gone. Silence for deadAfter: it is taken for dead.
+//     there ("no responders"): its connection is gone. Silence for pace.dead: it is taken for dead.
 //  2. Taking over is mark, then RESET, then INFO, which must show the mark and nothing delivered;
 //     only then is anything pulled. A RESET of somebody who marked earlier and was delayed is seen by
 //     that INFO or as a hole in the deliveries, and its sender does not pull.
@@ -32,17 +32,35 @@ import (
 // what at least once allows, but acknowledges nothing it has not written.
 const (
 	ownerKey = "sluice.owner"
-	// standbyPoll bounds how long a durable is without an owner after its owner has left.
-	standbyPoll = 500 * time.Millisecond
-	// deadAfter is how long an owner may be silent although its connection stands: frozen, or cut
-	// off from us. Shorter, and a busy machine looks dead.
-	deadAfter = 5 * time.Second
-	// blindAfter is how long an owner that may not be asked must do nothing to be taken for dead.
-	blindAfter = time.Minute
-	// settleAfter is how long after a reconnect "no responders" means little: the owner may have lost
-	// the same server and be on its way back.
-	settleAfter = 2 * time.Second
+	// positionKey holds how far the last owner had acknowledged when it left in order. The server
+	// moves the floor over messages that are purged or expire; this tells them from acknowledged ones.
+	positionKey = "sluice.position"
 )
+
+// pace is how fast a source notices things. Tests hurry.
+type pace struct {
+	// standby bounds how long a durable is without an owner after its owner has left.
+	standby time.Duration
+	// dead is how long an owner may be silent although its connection stands: frozen, or cut off from
+	// us. Shorter, and a busy machine looks dead.
+	dead time.Duration
+	// blind is how long an owner that may not be asked must do nothing to be taken for dead.
+	blind time.Duration
+	// settle is how long after a reconnect "no responders" means little: the owner may have lost the
+	// same server and be on its way back.
+	settle time.Duration
+	// poll is how often a live session looks at the durable: whose it is, and how much there is.
+	poll time.Duration
+	// The pause between two attempts to begin a session.
+	pauseMin, pauseMax time.Duration
+}
+
+func defaultPace() pace {
+	return pace{
+		standby: 500 * time.Millisecond, dead: 5 * time.Second, blind: time.Minute, settle: 2 * time.Second,
+		poll: time.Second, pauseMin: 100 * time.Millisecond, pauseMax: 5 * time.Second,
+	}
+}
 
 // mark names the owner of a durable: which instance, where it can be asked whether it lives, and
 // which of its sessions.
@@ -115,7 +133,7 @@ func (s *jetStreamSource) standBy(ctx context.Context, info *consumerInfo) (*con
 			return info, nil
 		}
 		s.showStandby(owner.instance)
-		wait(ctx, standbyPoll)
+		wait(ctx, s.pace.standby)
 		if info, err = s.durable.info(ctx); err != nil {
 			return nil, err
 		}
@@ -139,7 +157,7 @@ func (s *jetStreamSource) isDead(ctx context.Context, owner mark, info *consumer
 	if seen := [2]sequences{info.Delivered, info.AckFloor}; seen != w.seen || info.NumWaiting > 0 {
 		w.seen, w.moved = seen, now
 	}
-	actx, cancel := context.WithTimeout(ctx, standbyPoll)
+	actx, cancel := context.WithTimeout(ctx, s.pace.standby)
 	defer cancel()
 	_, err := s.conn.request(actx, owner.inbox, nil)
 	var denied *DeniedError
@@ -150,12 +168,12 @@ func (s *jetStreamSource) isDead(ctx context.Context, owner mark, info *consumer
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case errors.Is(err, nats.ErrNoResponders):
-		return !s.reconnected || time.Since(s.upSince) > settleAfter, nil
+		return !s.reconnected || time.Since(s.upSince) > s.pace.settle, nil
 	case errors.As(err, &denied):
 		s.note(fmt.Errorf("cannot ask the owner %s of %s whether it lives: %w", owner.instance, s.place(), err))
-		return time.Since(w.moved) > blindAfter, nil
+		return time.Since(w.moved) > s.pace.blind, nil
 	case actx.Err() != nil:
-		return time.Since(w.answered) > deadAfter, nil
+		return time.Since(w.answered) > s.pace.dead, nil
 	}
 	return false, err
 }
@@ -171,7 +189,7 @@ func (s *jetStreamSource) take(ctx context.Context, info *consumerInfo, from int
 	if s.cfg.Consumer.Create {
 		set["ack_wait"], set["max_ack_pending"] = s.cfg.ackWait(), s.maxAckPending()
 	}
-	if err := s.durable.update(ctx, info, set, s.mark.String()); err != nil {
+	if err := s.durable.update(ctx, info, set, map[string]string{ownerKey: s.mark.String()}); err != nil {
 		return nil, err
 	}
 	if err := s.durable.reset(ctx, from); err != nil {
@@ -182,7 +200,7 @@ func (s *jetStreamSource) take(ctx context.Context, info *consumerInfo, from int
 		return nil, err
 	}
 	if got.owner() != s.mark || got.Delivered.Consumer != 0 {
-		wait(ctx, rand.N(50*time.Millisecond))
+		wait(ctx, rand.N(s.pace.pauseMin/2))
 		return nil, errContended
 	}
 	return got, nil
@@ -226,7 +244,8 @@ func (s *jetStreamSource) resign(ctx context.Context) error {
 	if err != nil || info.owner() != s.mark {
 		return err
 	}
-	return s.durable.update(ctx, info, nil, "")
+	position := strconv.FormatUint(info.AckFloor.Stream, 10)
+	return s.durable.update(ctx, info, nil, map[string]string{positionKey: position})
 }
 
 func (s *jetStreamSource) place() string {

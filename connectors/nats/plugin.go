@@ -40,7 +40,7 @@ func jetStreamSourceDefaults(about connectors.About) JetStreamSourceConfig {
 func jetStreamSourceSpec(c JetStreamSourceConfig, _ connectors.About) (*connectors.SourceSpec, error) {
 	return &connectors.SourceSpec{
 		Open: func(_ context.Context, env connectors.Env) (connectors.Source, error) {
-			return newJetStreamSource(c, env), nil
+			return newJetStreamSource(c, env, defaultPace()), nil
 		},
 		Claims: []string{"jetstream durable " + c.Durable + " on stream " + c.Stream},
 		Facts:  sourceFacts(&c),
