@@ -156,7 +156,7 @@ func readTopic(t testing.TB, topic *Topic, n int) []connectors.Message {
 }
 
 // patience is how long these tests wait for what a mutant never does.
-const patience = 2 * time.Second
+const patience = 200 * time.Millisecond
 
 func sameSource(s connectors.Source, _ connectors.Host) connectors.Source { return s }
 func sameSink(s connectors.Sink, _ connectors.Host) connectors.Sink       { return s }

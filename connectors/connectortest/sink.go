@@ -86,6 +86,11 @@ func runSinkCheck(t testing.TB, h SinkHarness, run func(*sinkRun)) {
 	}
 	before := goleak.IgnoreCurrent()
 	r := &sinkRun{TB: t, h: h, down: down, ctx: ctx}
+	t.Cleanup(func() {
+		if r.sink != nil {
+			h.abandon(r.sink)
+		}
+	})
 	run(r)
 	if r.sink != nil {
 		r.close()
@@ -110,10 +115,11 @@ func (r *sinkRun) close() {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.h.Grace)
 	defer cancel()
-	if err := within(ctx, r, r.h.Grace, "Close", func() error { return r.sink.Close(ctx) }); err != nil {
+	sink := r.sink
+	r.sink = nil
+	if err := within(ctx, r, r.h.Grace, "Close", func() error { return sink.Close(ctx) }); err != nil {
 		r.Errorf("Close: %v", err)
 	}
-	r.sink = nil
 	for _, fault := range r.host.callFaults() {
 		r.Errorf("%s: the bridge may wait in it for that call to end", fault)
 	}

@@ -18,7 +18,7 @@ func checkSinkOutage(r *sinkRun) {
 	gone, back := make(chan struct{}), make(chan struct{})
 	r.eachLane(lanes+1, func(lane int) {
 		if lane == lanes {
-			<-gone
+			r.await(gone)
 			r.endure(lane)
 			r.down.Mend(r)
 			close(back)
@@ -30,14 +30,24 @@ func checkSinkOutage(r *sinkRun) {
 					r.down.Break(r)
 					close(gone)
 				}
-				<-gone
+				r.await(gone)
 			}
 			r.write(r.batches(lane, letters(lane, first, 10, 64), 4))
 		}
-		<-back
+		r.await(back)
 	})
 	r.given = lanes
 	r.arrived(lanes, n, true)
+}
+
+// await waits for the lane that does something to the broker, which may have failed before.
+func (r *sinkRun) await(done <-chan struct{}) {
+	r.Helper()
+	select {
+	case <-done:
+	case <-r.ctx.Done():
+		r.Fatalf("another lane has not come so far: %v", r.ctx.Err())
+	}
 }
 
 // endure writes to a broker that is away until the sink has reported it; no Write may succeed.

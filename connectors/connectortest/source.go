@@ -95,6 +95,11 @@ func runSourceCheck(t testing.TB, h SourceHarness, run func(*sourceRun)) {
 	up.Partitions = max(1, up.Partitions)
 	before := goleak.IgnoreCurrent()
 	r := &sourceRun{TB: t, h: h, up: up, ctx: ctx}
+	t.Cleanup(func() {
+		if r.source != nil {
+			h.abandon(r.source)
+		}
+	})
 	run(r)
 	if r.source != nil {
 		r.close()
@@ -147,11 +152,11 @@ func (r *sourceRun) close() {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.h.Grace)
 	defer cancel()
-	err := within(ctx, r, r.h.Grace, "Close", func() error { return r.source.Close(ctx) })
-	if err != nil {
+	source := r.source
+	r.source = nil
+	if err := within(ctx, r, r.h.Grace, "Close", func() error { return source.Close(ctx) }); err != nil {
 		r.Errorf("Close: %v", err)
 	}
-	r.source = nil
 	for _, fault := range r.host.callFaults() {
 		r.Errorf("%s: the bridge may wait in it for that call to end", fault)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -147,11 +148,20 @@ func checkSourceOversize(r *sourceRun) {
 	}
 }
 
-// checkSourceInterrupted: whenever a Fetch is interrupted, the next goes on without a hole.
+// checkSourceInterrupted: whenever a Fetch is interrupted, the next goes on without a hole. Messages
+// trickle in, so that many a Fetch waits, or is about to return, when it is interrupted.
 func checkSourceInterrupted(r *sourceRun) {
-	const n = 300
-	r.begin(func() { r.putLetters(0, n, 64) })
+	const n, step = 300, 6
+	r.begin(func() { r.putLetters(0, step, 64) })
 	e := r.expect(0, n)
+	var trickle sync.WaitGroup
+	defer trickle.Wait()
+	trickle.Go(func() {
+		for first := step; first < n && r.ctx.Err() == nil; first += step {
+			time.Sleep(time.Millisecond)
+			r.putLetters(first, step, 64)
+		}
+	})
 	random := rand.New(rand.NewPCG(3, 4))
 	for call := 0; e.left > 0; call++ {
 		ctx, cancel := context.WithCancel(r.ctx)

@@ -99,6 +99,18 @@ func within[T any](ctx context.Context, t testing.TB, grace time.Duration, call 
 	}
 }
 
+// abandon closes an end that a failed check left open, without a word about how that goes.
+func (s *Settings) abandon(end interface{ Close(context.Context) error }) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.Grace)
+	defer cancel()
+	closed := make(chan struct{})
+	go func() { defer close(closed); _ = end.Close(ctx) }()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
+}
+
 // pause spaces attempts after an error, so that a broker that is coming up is not spun on.
 func pause(ctx context.Context) {
 	select {
