@@ -349,7 +349,7 @@ func (s *jetStreamSink) account(ctx context.Context, w *jetStreamWrite, sess *se
 		if cause == nil {
 			cause = lost
 		}
-		stored, sure, err := s.resolve(ctx, w, f, o.done, sent)
+		stored, sure, err := s.resolve(ctx, w, f, o.done, sent, lost != nil)
 		if err != nil {
 			w.advance(o)
 			return err

@@ -27,15 +27,15 @@ const (
 // lanes that are in doubt.
 type tail struct {
 	mu    sync.Mutex
-	begun time.Time // when it was last read; zero: never, or in vain
-	from  uint64
+	begun time.Time // when reading it began; zero: never, or in vain
 	found map[string]struct{} // Sluice-Origin without hops
-	whole bool                // nothing was missing between from and the end
+	whole bool                // nothing was missing on the way
 }
 
 // resolve finds out which messages of a flight from done on are stored, where the server has not
-// said. It returns how many, and false if that cannot be known: then the rest is sent again.
-func (s *jetStreamSink) resolve(ctx context.Context, w *jetStreamWrite, f *flight, done, sent int) (stored int, sure bool, err error) {
+// said. It returns how many, and false if that cannot be known: then the rest is sent again. With lost,
+// the connection went away: what it carried may yet be stored.
+func (s *jetStreamSink) resolve(ctx context.Context, w *jetStreamWrite, f *flight, done, sent int, lost bool) (stored int, sure bool, err error) {
 	since := time.Now()
 	sess, err := s.awaitLong(ctx)
 	if err != nil {
@@ -46,6 +46,9 @@ func (s *jetStreamSink) resolve(ctx context.Context, w *jetStreamWrite, f *fligh
 	}
 	if !s.env.Headers || w.cursor.batch().Origin == "" || sess.stream.Config.Retention != "limits" {
 		return 0, false, nil
+	}
+	if lost {
+		wait(ctx, settleTime)
 	}
 	s.tail.mu.Lock()
 	defer s.tail.mu.Unlock()
@@ -92,19 +95,15 @@ func (s *jetStreamSink) awaitLong(ctx context.Context) (*session, error) {
 // flight set out.
 func (s *jetStreamSink) readTail(ctx context.Context) error {
 	begun := time.Now()
-	wait(ctx, settleTime)
 	stream, err := s.readStreamAside(ctx)
 	if err != nil {
 		return err
 	}
 	t := &s.tail
-	t.begun = time.Time{}
-	t.found, t.from, t.whole = map[string]struct{}{}, s.replies.oldest(), true
-	begin := max(t.from+1, stream.State.FirstSeq)
+	from := s.replies.oldest() + 1
+	begin := max(from, stream.State.FirstSeq)
 	end := min(stream.State.LastSeq, begin+maxTail-1)
-	if begin > t.from+1 || end < stream.State.LastSeq {
-		t.whole = false
-	}
+	t.begun, t.found, t.whole = time.Time{}, map[string]struct{}{}, begin == from && end >= stream.State.LastSeq
 	var mu sync.Mutex
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(tailReads)
