@@ -17,6 +17,7 @@ func JetStream() connectors.Plugin {
 	return connectors.Plugin{
 		Name: "jetstream", Connection: connectionKind, NewConnection: newConnection,
 		Source: connectors.NewSource(jetStreamSourceDefaults, jetStreamSourceSpec),
+		Sink:   connectors.NewSink(jetStreamSinkDefaults, jetStreamSinkSpec),
 		URL:    jetStreamURL,
 	}
 }
