@@ -152,12 +152,13 @@ func readAll(t *testing.T, brokers []string, n int, topics ...string) []*kgo.Rec
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		fetches := client.PollFetches(ctx)
+		waited := ctx.Err() != nil
 		cancel()
 		all = append(all, fetches.Records()...)
 		if len(all) >= n {
 			patience = 150 * time.Millisecond
 		}
-		if fetches.NumRecords() == 0 && (len(all) >= n || ctx.Err() != nil) {
+		if fetches.NumRecords() == 0 && waited {
 			return all
 		}
 	}
