@@ -29,6 +29,9 @@ type Upstream struct {
 	// Partitions is how many partitions Put can choose from; 0: one.
 	Partitions int
 
+	// Ends says that the source returns io.EOF when everything that was put has been fetched.
+	Ends bool
+
 	// The rest is optional; checks that need what is nil are skipped.
 
 	// Break takes the broker away, Mend brings it back with all that it had stored. The test's end

@@ -151,7 +151,11 @@ func checkSourceOversize(r *sourceRun) {
 // checkSourceInterrupted: whenever a Fetch is interrupted, the next goes on without a hole. Messages
 // trickle in, so that many a Fetch waits, or is about to return, when it is interrupted.
 func checkSourceInterrupted(r *sourceRun) {
-	const n, step = 300, 6
+	const n = 300
+	step := 6
+	if r.up.Ends {
+		step = n
+	}
 	r.begin(func() { r.putLetters(0, step, 64) })
 	e := r.expect(0, n)
 	var trickle sync.WaitGroup
