@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 )
 
 const (
-	minDuration = 5 * time.Second
+	minDuration = 7 * time.Second
 	maxDuration = 10 * time.Minute // everything is kept in memory
 	maxRate     = 20_000
 	// patience is how long the brokers in this process may take for anything.
@@ -57,7 +58,7 @@ func Command(registry *connectors.Registry) *cobra.Command {
 			return run(ctx, registry, o, c.OutOrStdout())
 		},
 	}
-	c.Flags().DurationVar(&o.duration, "duration", 20*time.Second, "how long the whole takes, 5s to 10m")
+	c.Flags().DurationVar(&o.duration, "duration", 20*time.Second, "how long the whole takes, 7s to 10m")
 	c.Flags().IntVar(&o.rate, "rate", 1500, "messages a second, each way")
 	c.Flags().StringVar(&o.otlp, "otlp", "", "`endpoint` to send traces and metrics to, such as http://localhost:4317")
 	c.Flags().StringVar(&o.breaking, "break", "", "break one message on its way, for the verification to find: drop, double, swap or alter")
@@ -93,13 +94,11 @@ func run(ctx context.Context, registry *connectors.Registry, o options, out io.W
 	defer b.stop()
 	fmt.Fprintf(out, "nats-server at %s and Kafka at %s, both in this process\n",
 		b.natsURL(), strings.Join(b.kafkaAddresses(), ","))
-	if err := bridged(ctx, registry, o, b, out); err != nil {
-		return &cmd.ExitError{Code: 1, Err: err}
-	}
+	late := bridged(ctx, registry, o, b, out)
 
 	fmt.Fprintln(out, "verification: all four places are read again with franz-go and nats.go and compared message by message")
 	verdicts, err := verify(calm, b)
-	if err != nil {
+	if err := errors.Join(late, err); err != nil && len(verdicts) == 0 {
 		return &cmd.ExitError{Code: 1, Err: err}
 	}
 	ok := true
@@ -107,7 +106,10 @@ func run(ctx context.Context, registry *connectors.Registry, o options, out io.W
 		v.print(out)
 		ok = ok && v.ok() && v.read > 0
 	}
-	if !ok {
+	switch {
+	case late != nil:
+		return &cmd.ExitError{Code: 1, Err: late}
+	case !ok:
 		return &cmd.ExitError{Code: 1, Err: errors.New("the two ends differ")}
 	}
 	fmt.Fprintln(out, "ok: both ends are the same")
@@ -124,11 +126,11 @@ routes:
     source: {kafka: {connection: kafka, topics: orders}}
     sink:   {jetstream: {connection: gated, stream: ORDERS}}
     map:    {subject: "orders.{{ key }}"}
-    window: {max_messages: 1024, max_bytes: 4MiB}
+    window: {max_messages: 512, max_bytes: 4MiB}
   telemetry:
     source: {jetstream: {connection: nats, stream: TELEMETRY}}
     sink:   {kafka: {connection: kafka, topic: telemetry}}
-    window: {max_messages: 1024, max_bytes: 4MiB}
+    window: {max_messages: 512, max_bytes: 4MiB}
 `
 
 // bridged runs the bridge, the load and the stalls. It returns when everything that was sent has been
@@ -139,7 +141,8 @@ func bridged(ctx context.Context, registry *connectors.Registry, o options, b *b
 	if err != nil {
 		return err
 	}
-	log := zerolog.New(out).Level(zerolog.ErrorLevel).With().Timestamp().Logger()
+	people := zerolog.ConsoleWriter{Out: out, NoColor: true, TimeFormat: time.TimeOnly}
+	log := zerolog.New(people).Level(zerolog.ErrorLevel).With().Timestamp().Logger()
 	if o.verbose {
 		log = log.Level(zerolog.InfoLevel)
 	}
@@ -164,7 +167,11 @@ func bridged(ctx context.Context, registry *connectors.Registry, o options, b *b
 	ended := make(chan error, 1)
 	go func() { ended <- br.Run(soft) }()
 	s := &stage{options: o, brokers: b, bridge: br, out: out, begin: time.Now(), held: map[string]*holding{}}
+	s.introduce()
 	err = s.play(ctx)
 	stop()
-	return errors.Join(err, <-ended)
+	if err = errors.Join(err, <-ended); err == nil {
+		fmt.Fprintf(out, "stalls: %s\n", cmp.Or(strings.Join(s.told, "; "), "none, for the traffic ended before the first"))
+	}
+	return err
 }

@@ -19,11 +19,11 @@ import (
 // verification.
 const (
 	loadPart   = 0.80
-	firstPart  = 0.15
-	secondPart = 0.45
+	firstPart  = 0.12
+	secondPart = 0.42
 	stallPart  = 0.15
 	// A wait is called a stall after a second without an acknowledgement.
-	minStall = 1500 * time.Millisecond
+	minStall = 2 * time.Second
 	// lineEvery is how often the live lines come, lookEvery how often the routes are looked at.
 	lineEvery = time.Second
 	lookEvery = 100 * time.Millisecond
@@ -38,14 +38,31 @@ type stage struct {
 	begin   time.Time
 	load    load
 	held    map[string]*holding
+	told    []string // the stalls that are over
 }
 
 // holding is what is remembered of a route between two looks.
 type holding struct {
 	acked    uint64
 	at       time.Time
-	blocker  flowcontrol.Blocker // while it is held back
-	episodes uint64              // told
+	held     map[hold]int // looks of the present episode
+	episodes uint64       // told
+}
+
+// hold is what is full and who holds most of it.
+type hold struct {
+	cause   flowcontrol.Cause
+	blocker flowcontrol.Blocker
+}
+
+// longest returns what was seen most often.
+func (h *holding) longest() (most hold) {
+	for what, looks := range h.held {
+		if looks > h.held[most] {
+			most = what
+		}
+	}
+	return most
 }
 
 // play runs the traffic and the stalls until everything is moved. ctx ending ends the traffic early.
@@ -82,9 +99,18 @@ func (s *stage) play(ctx context.Context) error {
 			s.look(all)
 			if loaded == nil && s.moved(all) {
 				s.lines(time.Now())
+				s.close(all)
 				return nil
 			}
 		}
+	}
+}
+
+// introduce tells what the routes promise and touch, as `run` logs it.
+func (s *stage) introduce() {
+	for _, r := range s.bridge.Status() {
+		fmt.Fprintf(s.out, "%s: %s → %s\n  guarantee  %s\n  order      %s\n  touches    %s\n  memory     %s\n",
+			r.Route, r.Source, r.Sink, r.Guarantee, r.Order, strings.Join(r.Touches, ", "), r.Memory)
 	}
 }
 
@@ -143,17 +169,36 @@ func (s *stage) look(all []telemetry.RouteStatus) {
 		r := &all[i]
 		h := s.held[r.Route]
 		if h == nil {
-			h = &holding{at: s.begin}
+			h = &holding{at: s.begin, held: map[hold]int{}}
 			s.held[r.Route] = h
 		}
-		if r.Cause != flowcontrol.CauseNone && r.State == flowcontrol.Stalled {
-			h.blocker = r.Blocker
+		if r.Cause != flowcontrol.CauseNone && r.Blocker != flowcontrol.BlockerNone {
+			h.held[hold{r.Cause, r.Blocker}]++
 		}
-		last := r.Clock.Last
-		if last.Seq > h.episodes && last.Waited >= minStall/2 {
-			s.say("%-9s was held back for %.1f s by %s (%s was full), and goes on", r.Route, last.Waited.Seconds(), h.blocker, last.Cause)
+		if last := r.Clock.Last; last.Seq > h.episodes {
+			s.tell(r.Route, h, &last)
 		}
-		h.episodes = last.Seq
+	}
+}
+
+// tell tells a stall that is over.
+func (s *stage) tell(route string, h *holding, e *flowcontrol.Episode) {
+	if e.Stalled > 0 {
+		most := h.longest()
+		text := fmt.Sprintf("%s was held back for %.1f s by %s (%s was full)", route, e.Waited.Seconds(), most.blocker, most.cause)
+		s.told = append(s.told, text)
+		s.say("%s and goes on", text)
+	}
+	h.episodes = e.Seq
+	clear(h.held)
+}
+
+// close tells the stalls that are over but not yet for long enough to be called so.
+func (s *stage) close(all []telemetry.RouteStatus) {
+	for i := range all {
+		if e := &all[i].Clock.Current; e.Seq > 0 {
+			s.tell(all[i].Route, s.held[all[i].Route], e)
+		}
 	}
 }
 
@@ -204,7 +249,8 @@ func (s *stage) sent(route string) int64 {
 func (s *stage) behind() string {
 	var texts []string
 	for _, r := range s.bridge.Status() {
-		texts = append(texts, fmt.Sprintf("%s has moved %d of %d (%s %s)", r.Route, r.Counts.CommittedMessages, s.sent(r.Route), r.State, r.Detail))
+		texts = append(texts, fmt.Sprintf("%s has fetched %d, written %d and committed %d of %d (%s %s)", r.Route,
+			r.Counts.FetchedMessages, r.Counts.AcknowledgedMessages, r.Counts.CommittedMessages, s.sent(r.Route), r.State, r.Detail))
 	}
 	return strings.Join(texts, ", ")
 }
