@@ -182,8 +182,8 @@ func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connec
 				p.narrow = true // once more, with all the room for one message
 				continue
 			}
-			largest := p.conn.maxPayload() + messageOverhead
-			return nil, &connectors.NoRoomError{Need: max(room.Bytes+1, min(2*room.Bytes, largest))}
+			// The server does not tell the size, so this is the most it can be.
+			return nil, &connectors.NoRoomError{Need: max(room.Bytes+1, p.conn.maxPayload()+messageOverhead)}
 		case errors.Is(err, errPullEnded):
 			continue
 		case err != nil:

@@ -264,12 +264,13 @@ func (s *jetStreamSource) beginUnowned(nc *nats.Conn, info *consumerInfo) (*pull
 // redeliver reads again what is in flight, which the reset has made pending, and gives it its new
 // deliveries. The messages themselves are thrown away: the sink has them.
 func (s *jetStreamSource) redeliver(ctx context.Context, p *pullSession, info *consumerInfo) error {
-	left := s.flights.behind(info.AckFloor.Stream)
 	m := s.flights.match()
-	position := uint64(s.position.Load())
+	// Up to position, not only what is in flight: what was settled and acknowledged, but had not
+	// reached the server before the reset, comes again too.
+	seen, position := info.AckFloor.Stream, uint64(s.position.Load())
 	defer m.end()
-	for left > 0 && len(p.carry) == 0 {
-		n := min(left, redeliveryMessages)
+	for seen < position && len(p.carry) == 0 {
+		n := int(min(position-seen, redeliveryMessages))
 		bytes := max(redeliveryBytes, s.conn.maxPayload()+messageOverhead)
 		if err := p.ask(&p.slots[0], pullRequest{Batch: n, MaxBytes: bytes, NoWait: true, Expires: min(pullHeartbeat, p.expires)}); err != nil {
 			return err
@@ -291,9 +292,10 @@ func (s *jetStreamSource) redeliver(ctx context.Context, p *pullSession, info *c
 			default:
 				m.seen(e.sequences)
 			}
+			seen = e.Stream
 			came++
 		}
-		if left -= came; came == 0 {
+		if came == 0 {
 			return nil
 		}
 	}

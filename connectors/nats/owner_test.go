@@ -146,6 +146,7 @@ type proxy struct {
 	frozen chan struct{} // closed while it flows
 	conns  map[net.Conn]bool
 	closed bool
+	away   bool // connections are refused
 }
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -181,11 +182,21 @@ func (p *proxy) hold(conns ...net.Conn) bool {
 	defer p.mu.Unlock()
 	for _, c := range conns {
 		p.conns[c] = true
-		if p.closed {
+		if p.closed || p.away {
 			c.Close()
 		}
 	}
-	return !p.closed
+	return !p.closed && !p.away
+}
+
+// refuse ends every connection and refuses new ones, or takes them again.
+func (p *proxy) refuse(away bool) {
+	p.mu.Lock()
+	p.away = away
+	p.mu.Unlock()
+	if away {
+		p.cut()
+	}
 }
 
 func (p *proxy) copy(to, from net.Conn) {

@@ -273,7 +273,8 @@ func (p *pullSession) status(s *slot, m *nats.Msg) error {
 		}
 		return nil
 	case code == "409" && strings.Contains(text, "Batch Completed"):
-		s.messages, s.bytes = 0, 0
+		// It follows the pull's last message, with which the slot became free: the next pull may be
+		// out in it already, and is not the one that has ended.
 		return nil
 	case code == "503":
 		return errors.New("nobody answers pulls: the durable or its stream is gone or has no leader")
