@@ -80,7 +80,7 @@ func TestBrokerKilled(t *testing.T) {
 			both(t, func(s *scene, way *direction) {
 				n := messages(600_000, 60_000)
 				s.must(way.fill(s, s.ctx, 0, n, 0))
-				d := suite.sluice.Start(s.T, way.config(s))
+				d := s.start(way.config(s))
 				s.arrive("the sink", way.arrived(s), n/10, time.Minute)
 				s.must(b.process().Kill())
 				s.sleep(away)
@@ -102,7 +102,7 @@ func TestDaemonKilled(t *testing.T) {
 	both(t, func(s *scene, way *direction) {
 		n := messages(600_000, 60_000)
 		s.must(way.fill(s, s.ctx, 0, n, 0))
-		d := suite.sluice.Start(s.T, way.config(s))
+		d := s.start(way.config(s))
 		for i := range int64(kills) {
 			s.arrive("the sink", way.arrived(s), n*(i+1)/5, time.Minute)
 			s.must(d.Kill())
@@ -123,12 +123,12 @@ func TestMembersComeAndGo(t *testing.T) {
 	s := newScene(t, 15*time.Minute)
 	s.create(nil)
 	n := messages(400_000, 60_000)
-	first := suite.sluice.Start(t, s.toStream(""))
+	first := s.start(s.toStream(""))
 	first.Until(s.ctx, t, "connected", func(r *daemon.Route) bool { return r.SourceConnected && r.SinkConnected })
 	loaded := s.background(func(ctx context.Context) error { return s.topic.Write(ctx, s.load, 0, n, int(n/30)) })
 	backwards := s.background(func(ctx context.Context) error { return s.watchCommits(ctx, "sluice-"+s.name, n) })
 	for range 5 {
-		second := suite.sluice.Start(t, s.toStream(""))
+		second := s.start(s.toStream(""))
 		second.Until(s.ctx, t, "at work", func(r *daemon.Route) bool { return r.Counts.Acknowledged > 0 })
 		s.end(second)
 	}

@@ -78,6 +78,7 @@ type scene struct {
 	topic  truth.Topic
 	stream truth.Stream
 	load   *truth.Load
+	daemon *daemon.Daemon // that start started last
 }
 
 // newScene makes names and a context; nothing is created at the brokers.
@@ -107,6 +108,13 @@ func (s *scene) createStream(change func(*jetstream.StreamConfig)) {
 	s.Helper()
 	s.must(s.stream.Create(s.ctx, change, s.name+".>"))
 	s.Cleanup(func() { _ = s.stream.Delete(context.WithoutCancel(s.ctx)) })
+}
+
+// start starts a daemon, without which nothing arrives any more.
+func (s *scene) start(yaml string, env ...string) *daemon.Daemon {
+	s.Helper()
+	s.daemon = suite.sluice.Start(s.T, yaml, env...)
+	return s.daemon
 }
 
 func (s *scene) must(err error) {
@@ -157,6 +165,8 @@ func (s *scene) arrive(what string, count func(context.Context) (int64, error), 
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-s.ctx.Done():
+		case <-s.daemon.Exited():
+			s.Fatalf("%s has %d of %d messages and sluice has ended with %d", what, have, n, s.daemon.ExitCode())
 		}
 	}
 }

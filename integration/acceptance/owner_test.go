@@ -28,11 +28,11 @@ func TestTwoOwners(t *testing.T) {
 	loaded := make(chan error, 1)
 	go func() { loaded <- s.stream.Write(loading, s.load, s.name, 0, n, perSecond) }()
 	config := s.toTopic(`, ack_wait: "30s"`, "")
-	owner := suite.sluice.Start(t, config)
+	owner := s.start(config)
 	owner.Until(s.ctx, t, "at work", func(r *daemon.Route) bool { return r.Counts.Acknowledged > 0 })
 	named := 0
 	for i := range overlaps {
-		second := suite.sluice.Start(t, config)
+		second := s.start(config)
 		status := second.Until(s.ctx, t, "standing by", func(r *daemon.Route) bool { return r.State == "standby" && r.Owner != "" })
 		named++
 		if code, body, err := second.Get(s.ctx, "/readyz"); err != nil || code != 200 {
@@ -61,7 +61,7 @@ func TestTwoOwners(t *testing.T) {
 			s.must(owner.Kill())
 		}
 		working(s, second)
-		owner = second
+		owner, s.daemon = second, second
 	}
 	stop()
 	<-loaded
@@ -94,7 +94,7 @@ func TestRollingUpdate(t *testing.T) {
 	s.create(nil)
 	n := int64(20_000)
 	config := s.toTopic("", "")
-	old := suite.sluice.Start(t, config)
+	old := s.start(config)
 	loaded := s.background(func(ctx context.Context) error { return s.stream.Write(ctx, s.load, s.name, 0, n, 1000) })
 	s.inTopic(2000, time.Minute)
 	fresh := suite.sluice.Start(t, config)
@@ -107,6 +107,7 @@ func TestRollingUpdate(t *testing.T) {
 	s.end(old)
 	working(s, fresh)
 	s.sleep(500 * time.Millisecond)
+	s.daemon = fresh
 	stop()
 	paused := <-longest
 	loaded()

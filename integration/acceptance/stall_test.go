@@ -31,7 +31,7 @@ func TestFrozenNATS(t *testing.T) {
 	s.topic.Addr = p.Addr
 	config := s.toStream("")
 	s.topic.Addr = direct
-	d := suite.sluice.Start(t, config, spans.Environment()...)
+	d := s.start(config, spans.Environment()...)
 	w := d.Watch(s.ctx)
 	s.inStream(n/20, time.Minute)
 	loaded := s.background(func(ctx context.Context) error { // load goes on beside the backlog
@@ -173,7 +173,7 @@ func TestFrozenKafka(t *testing.T) {
 	n := messages(500_000, 100_000)
 	s.create(nil)
 	s.must(s.stream.Write(s.ctx, s.load, s.name, 0, n, 0))
-	d := suite.sluice.Start(t, s.toTopic(`, ack_wait: "`+ackWait.String()+`"`, ""))
+	d := s.start(s.toTopic(`, ack_wait: "`+ackWait.String()+`"`, ""))
 	s.inTopic(n/20, time.Minute)
 	s.must(suite.pair.Kafka.Process.Freeze())
 	s.sleep(2 * ackWait)

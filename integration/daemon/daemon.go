@@ -42,7 +42,8 @@ func (p *Program) Start(t testing.TB, yaml string, env ...string) *Daemon {
 	return p.Run(t, []string{"run", "-c", file}, env...)
 }
 
-// Run runs the program with arguments of the test's choice, to which the admin listener's are added.
+// Run runs the program with arguments of the test's choice, to which the admin listener's are added,
+// and the log level that SLUICE_LOG_LEVEL sets.
 func (p *Program) Run(t testing.TB, args []string, env ...string) *Daemon {
 	t.Helper()
 	ports, err := brokers.FreePorts(1)
@@ -56,6 +57,9 @@ func (p *Program) Run(t testing.TB, args []string, env ...string) *Daemon {
 			Name: "sluice", Path: p.Path, Env: env, Log: filepath.Join(t.TempDir(), "sluice.log"),
 			Args: append(args[:len(args):len(args)], "--admin", listen, "--log-format", "json"),
 		},
+	}
+	if level := os.Getenv("SLUICE_LOG_LEVEL"); level != "" {
+		d.Args = append(d.Args, "--log-level", level)
 	}
 	if err := d.Process.Start(); err != nil {
 		t.Fatal(err)

@@ -16,10 +16,11 @@ type Topic struct {
 	Name string
 }
 
-// Create creates the topic; options are pairs of name and value.
+// Create creates the topic with the given options. Nothing expires: the times of a load lie in the past.
 func (t Topic) Create(ctx context.Context, partitions int32, options map[string]string) error {
 	return t.admin(func(admin *kadm.Client) error {
-		config := map[string]*string{}
+		forever := "-1"
+		config := map[string]*string{"retention.ms": &forever}
 		for k, v := range options {
 			config[k] = &v
 		}
@@ -108,7 +109,7 @@ func (t Topic) Committed(ctx context.Context, group string) (map[int32]int64, er
 func (t Topic) Write(ctx context.Context, load *Load, from, to int64, perSecond int) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(t.Addr), kgo.DefaultProduceTopic(t.Name),
 		kgo.MaxBufferedRecords(20_000), kgo.ProducerBatchMaxBytes(900_000), kgo.ProducerLinger(2*time.Millisecond),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordRetries(1000), kgo.RecordDeliveryTimeout(5*time.Minute))
+		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		return err
 	}
@@ -222,12 +223,12 @@ func (t Topic) admin(do func(*kadm.Client) error) error {
 // keepPace waits until the n-th message is due.
 func keepPace(ctx context.Context, begin time.Time, n int64, perSecond int) error {
 	if perSecond == 0 {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	if ahead := time.Until(begin.Add(time.Duration(n) * time.Second / time.Duration(perSecond))); ahead > time.Millisecond {
 		return pause(ctx, ahead)
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
