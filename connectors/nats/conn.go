@@ -51,6 +51,8 @@ type conn struct {
 	waiting map[*waiter]struct{}
 	denials uint64
 	denied  *DeniedError // the last one
+	refused map[string]denial
+	seen    error // the last that asyncError was told
 }
 
 // waiter is a request that is out.
@@ -202,13 +204,20 @@ func (c *conn) setDown(err error) {
 // asyncError is told what the server refuses beside the connection.
 func (c *conn) asyncError(err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
+		c.mu.Lock()
+		c.seen = err
+		c.mu.Unlock()
 		return
 	}
 	denied := &DeniedError{Subject: deniedSubject(err.Error()), Text: err.Error()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.denials++
-	c.denied = denied
+	c.denied, c.seen = denied, err
+	if c.refused == nil || len(c.refused) >= maxRefused {
+		c.refused = map[string]denial{}
+	}
+	c.refused[denied.Subject] = denial{c.denials, denied}
 	for w := range c.waiting {
 		// Without the right to its inbox no request can ever be answered.
 		if w.subject == denied.Subject || strings.HasPrefix(denied.Subject, nats.InboxPrefix) {

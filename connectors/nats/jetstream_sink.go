@@ -109,56 +109,9 @@ func (s *jetStreamSink) raiseFloor(seq uint64) {
 	}
 }
 
-// jetStreamWrite is the state of one Write.
-type jetStreamWrite struct {
-	cursor cursor // the first message that is not done
-	total  int
-	failed []connectors.Failure
-}
-
-// cursor walks over the messages of batches.
-type cursor struct {
-	batches []*connectors.Batch
-	at, in  int // batches[at].Messages[in]
-	index   int // counted over all
-}
-
-func (c *cursor) batch() *connectors.Batch     { return c.batches[c.at] }
-func (c *cursor) message() *connectors.Message { return &c.batches[c.at].Messages[c.in] }
-
-// skip moves over n messages. Behind the last one it stands at no message.
-func (c *cursor) skip(n int) {
-	c.index += n
-	c.in += n
-	for c.at < len(c.batches) && c.in >= len(c.batches[c.at].Messages) {
-		c.in -= len(c.batches[c.at].Messages)
-		c.at++
-	}
-}
-
-// fail ends the Write because of err: everything from the cursor on is not delivered.
-func (w *jetStreamWrite) fail(err error) error {
-	if w.cursor.index == 0 && len(w.failed) == 0 || connectors.IsPermanent(err) {
-		return err
-	}
-	for i := w.cursor.index; i < w.total; i++ {
-		w.failed = append(w.failed, connectors.Failure{Index: i, Err: err})
-	}
-	return &connectors.BatchError{Failed: w.failed}
-}
-
-func (w *jetStreamWrite) refuse(err error) {
-	w.failed = append(w.failed, connectors.Failure{Index: w.cursor.index, Err: err})
-	w.cursor.skip(1)
-}
-
 // Write implements connectors.Sink.
 func (s *jetStreamSink) Write(ctx context.Context, batches []*connectors.Batch) error {
-	w := &jetStreamWrite{cursor: cursor{batches: batches}}
-	for _, b := range batches {
-		w.total += len(b.Messages)
-	}
-	w.cursor.skip(0)
+	w := newOutgoing(batches)
 	for fruitless := 0; w.cursor.index < w.total; {
 		before := w.cursor.index
 		sess, err := s.await(ctx, connectPatience)
@@ -177,20 +130,18 @@ func (s *jetStreamSink) Write(ctx context.Context, batches []*connectors.Batch) 
 			return w.fail(fmt.Errorf("stream %s: %d attempts in a row stored nothing", s.cfg.Stream, fruitless))
 		}
 	}
-	if len(w.failed) > 0 {
-		return &connectors.BatchError{Failed: w.failed}
-	}
-	return nil
+	return w.end()
 }
 
 // fly sends one flight and waits for its outcome. An error ends the Write.
-func (s *jetStreamSink) fly(ctx context.Context, w *jetStreamWrite, sess *session) error {
+func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) error {
 	n, weight := measure(w)
 	if err := s.room.Acquire(ctx, weight); err != nil {
 		return err
 	}
 	defer s.room.Release(weight)
 	f := newFlight(nuid.Next(), s.cfg.Stream, sess, n, w.cursor.index, s.floor.Load())
+	f.mark, _ = s.conn.violations()
 	s.replies.add(f)
 	defer s.replies.remove(f)
 
@@ -202,7 +153,7 @@ func (s *jetStreamSink) fly(ctx context.Context, w *jetStreamWrite, sess *sessio
 	if errors.Is(stopped, errLost) {
 		lost = errLost
 	} else if sent > 0 {
-		if lost = s.settle(ctx, sess, f); ctx.Err() != nil {
+		if lost = s.settle(ctx, w, sess, f, sent); ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -222,7 +173,7 @@ func (s *jetStreamSink) fly(ctx context.Context, w *jetStreamWrite, sess *sessio
 }
 
 // measure returns how many messages the next flight takes and what they weigh.
-func measure(w *jetStreamWrite) (n int, weight int64) {
+func measure(w *outgoing) (n int, weight int64) {
 	c := w.cursor
 	for c.index < w.total {
 		m := c.message()
@@ -243,7 +194,7 @@ func measure(w *jetStreamWrite) (n int, weight int64) {
 
 // send encodes and sends up to n messages. stopped says why there are fewer: errLost, or what is
 // wrong with the message behind the last one sent.
-func (s *jetStreamSink) send(ctx context.Context, w *jetStreamWrite, sess *session, f *flight, n int) (sent int, stopped error) {
+func (s *jetStreamSink) send(ctx context.Context, w *outgoing, sess *session, f *flight, n int) (sent int, stopped error) {
 	e, _ := s.framers.Get().(*framer)
 	if e == nil {
 		e = &framer{}
@@ -258,7 +209,7 @@ func (s *jetStreamSink) send(ctx context.Context, w *jetStreamWrite, sess *sessi
 			return sent, err
 		}
 		for sent < n && len(buf) < frameBuffer {
-			if stopped = e.encode(s, sess, at.batch(), at.message()); stopped != nil {
+			if stopped = s.encode(e, sess, at.batch(), at.message()); stopped != nil {
 				break
 			}
 			e.reply = f.appendReply(e.reply[:0], s.replies.inbox, sent, n)
@@ -296,7 +247,7 @@ func (f *flight) appendReply(dst []byte, inbox string, i, n int) []byte {
 
 // settle waits for the outcome of what was sent. It returns errLost when the connection went away, or
 // ctx's error.
-func (s *jetStreamSink) settle(ctx context.Context, sess *session, f *flight) error {
+func (s *jetStreamSink) settle(ctx context.Context, w *outgoing, sess *session, f *flight, sent int) error {
 	probe := time.NewTimer(probeAfter)
 	defer probe.Stop()
 	asked := false
@@ -308,6 +259,9 @@ func (s *jetStreamSink) settle(ctx context.Context, sess *session, f *flight) er
 				s.probe(sess, f)
 			}
 		case <-probe.C:
+			if s.denied(f, w, sent) != nil {
+				return nil // there will be no answer
+			}
 			asked = true
 			s.probe(sess, f)
 			probe.Reset(probeEvery)
@@ -316,6 +270,24 @@ func (s *jetStreamSink) settle(ctx context.Context, sess *session, f *flight) er
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	return nil
+}
+
+// denied returns the violation that kept a message of a flight from the stream, if there was one. Such
+// a message is not answered.
+func (s *jetStreamSink) denied(f *flight, w *outgoing, sent int) error {
+	if count, _ := s.conn.violations(); count == f.mark {
+		return nil
+	}
+	at := w.cursor
+	var subject []byte
+	for range sent {
+		subject, _ = s.subjects.append(subject[:0], at.batch(), at.message()) // it was made before
+		if d := s.conn.deniedSince(f.mark, string(subject)); d != nil {
+			return d
+		}
+		at.skip(1)
 	}
 	return nil
 }
@@ -336,7 +308,7 @@ func (s *jetStreamSink) probe(sess *session, f *flight) {
 }
 
 // account moves w over what is done, asking the stream itself where the server's answers are lost.
-func (s *jetStreamSink) account(ctx context.Context, w *jetStreamWrite, sess *session, f *flight, sent int, lost error) error {
+func (s *jetStreamSink) account(ctx context.Context, w *outgoing, sess *session, f *flight, sent int, lost error) error {
 	o := f.outcome()
 	s.raiseFloor(o.highest)
 	if o.astray != "" {
@@ -361,6 +333,10 @@ func (s *jetStreamSink) account(ctx context.Context, w *jetStreamWrite, sess *se
 				Msg("jetstream sink cannot know whether messages are stored; they are sent again")
 		}
 	}
+	if denied := s.denied(f, w, sent); denied != nil && o.done < sent {
+		w.advance(o)
+		return denied
+	}
 	w.advance(o)
 	if o.err != nil {
 		if isAPIError(o.err, errCodeBatchDisabled) || errors.Is(o.err, errNoStream) {
@@ -372,11 +348,6 @@ func (s *jetStreamSink) account(ctx context.Context, w *jetStreamWrite, sess *se
 		s.env.Host.Report(connectors.Event{Kind: connectors.Retrying, Err: cause})
 	}
 	return nil
-}
-
-func (w *jetStreamWrite) advance(o outcome) {
-	w.failed = append(w.failed, o.refused...)
-	w.cursor.skip(o.done)
 }
 
 // Describe implements connectors.Describer.

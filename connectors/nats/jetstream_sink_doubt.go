@@ -27,7 +27,7 @@ const (
 // lanes that are in doubt.
 type tail struct {
 	mu    sync.Mutex
-	begun time.Time // when reading it began; zero: never, or in vain
+	begun time.Time           // when reading it began; zero: never, or in vain
 	found map[string]struct{} // Sluice-Origin without hops
 	whole bool                // nothing was missing on the way
 }
@@ -35,7 +35,7 @@ type tail struct {
 // resolve finds out which messages of a flight from done on are stored, where the server has not
 // said. It returns how many, and false if that cannot be known: then the rest is sent again. With lost,
 // the connection went away: what it carried may yet be stored.
-func (s *jetStreamSink) resolve(ctx context.Context, w *jetStreamWrite, f *flight, done, sent int, lost bool) (stored int, sure bool, err error) {
+func (s *jetStreamSink) resolve(ctx context.Context, w *outgoing, f *flight, done, sent int, lost bool) (stored int, sure bool, err error) {
 	since := time.Now()
 	sess, err := s.awaitLong(ctx)
 	if err != nil {

@@ -22,6 +22,7 @@ type flight struct {
 	wake   chan struct{} // holds one when there is something new
 
 	created time.Time // of the stream
+	mark    uint64    // permission violations before the flight
 
 	mu       sync.Mutex
 	subject  []byte // of the last message sent

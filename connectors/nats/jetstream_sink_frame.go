@@ -26,11 +26,26 @@ type framer struct {
 	checked []byte // the last subject that was found to be the stream's
 }
 
-// append appends the frame that publishes m to dst, with f.reply as reply subject. A Permanent error
-// refuses the message; any other says that it cannot be stored at present.
-func (f *framer) encode(s *jetStreamSink, sess *session, b *connectors.Batch, m *connectors.Message) error {
+// encode makes subject and block of a message. A Permanent error refuses it.
+func (f *framer) encode(subjects *subjects, maxPayload int64, b *connectors.Batch, m *connectors.Message) error {
 	var err error
-	if f.subject, err = s.subjects.append(f.subject[:0], b, m); err != nil {
+	if f.subject, err = subjects.append(f.subject[:0], b, m); err != nil {
+		return err
+	}
+	if f.block, err = f.headers.append(f.block[:0], b, m); err != nil {
+		return err
+	}
+	if size := int64(len(f.block) + len(m.Value)); size > maxPayload {
+		return connectors.Permanent(fmt.Errorf("message of %d bytes with headers: the server's max_payload is %d", size, maxPayload))
+	}
+	return nil
+}
+
+// encode makes a message for the stream. An error that is not Permanent says that the stream does not
+// take it at present.
+func (s *jetStreamSink) encode(f *framer, sess *session, b *connectors.Batch, m *connectors.Message) error {
+	f.headers.add, f.headers.limit = s.env.Headers, math.MaxUint16
+	if err := f.encode(s.subjects, sess.maxPayload, b, m); err != nil {
 		return err
 	}
 	if !bytes.Equal(f.subject, f.checked) {
@@ -40,15 +55,7 @@ func (f *framer) encode(s *jetStreamSink, sess *session, b *connectors.Batch, m 
 		}
 		f.checked = append(f.checked[:0], f.subject...)
 	}
-	f.headers.add, f.headers.limit = s.env.Headers, math.MaxUint16
-	if f.block, err = f.headers.append(f.block[:0], b, m); err != nil {
-		return err
-	}
-	size := int64(len(f.block) + len(m.Value))
-	if size > sess.maxPayload {
-		return connectors.Permanent(fmt.Errorf("message of %d bytes with headers: the server's max_payload is %d", size, sess.maxPayload))
-	}
-	if limit := sess.stream.Config.MaxMsgSize; limit > 0 && size > limit {
+	if size, limit := int64(len(f.block)+len(m.Value)), sess.stream.Config.MaxMsgSize; limit > 0 && size > limit {
 		return connectors.Permanent(fmt.Errorf("message of %d bytes with headers: max_msg_size of stream %s is %d", size, s.cfg.Stream, limit))
 	}
 	return nil

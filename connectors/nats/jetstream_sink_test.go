@@ -406,3 +406,29 @@ func TestSinkNamesDeniedStream(t *testing.T) {
 		t.Errorf("reported %v", e.Err)
 	}
 }
+
+func TestSinkNamesDeniedSubject(t *testing.T) {
+	t.Parallel()
+	forms(t, func(t *testing.T, change func(*jetstream.StreamConfig)) {
+		srv := startServer(t, func(o *server.Options) {
+			o.Users = []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{
+				Publish: &server.SubjectPermission{Deny: []string{"orders.k2"}},
+			}}, {Username: "admin", Password: "p"}}
+		})
+		st := newSinkTest(t, strings.Replace(srv.ClientURL(), "nats://", "nats://admin:p@", 1), change)
+		c := st.config()
+		c.Servers, c.User, c.Password, c.Subject = Words{srv.ClientURL()}, "u", "p", "orders.{{ key }}"
+		s := st.open(c, st.env())
+		b := lane(0, 0, 5, 0)
+		err := s.Write(t.Context(), []*connectors.Batch{b})
+		indexes, permanent := failures(t, err)
+		if fmt.Sprint(indexes, permanent) != "[2 3 4] [false false false]" || !strings.Contains(err.Error(), `"orders.k2"`) {
+			t.Errorf("failed: %v %v %v", indexes, permanent, err)
+		}
+		b.Messages = b.Messages[2:3]
+		var denied *DeniedError
+		if err := s.Write(t.Context(), []*connectors.Batch{b}); !errors.As(err, &denied) || denied.Subject != "orders.k2" {
+			t.Errorf("err = %v", err)
+		}
+	})
+}
