@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -80,7 +81,7 @@ func (c *conn) close() {
 
 // call sends one request to the broker it names and waits at most timeout for the answer. While ctx
 // lives, an error means that it is not known whether the broker has acted on the request, unless
-// notSent says so.
+// req.Begun is false.
 func (c *conn) call(ctx context.Context, timeout time.Duration, req *wire.Call) (*wire.Answer, error) {
 	req.ClientID = c.clientID
 	// A context that only ends would leave the connection waiting for its answer; a deadline closes it.
@@ -95,16 +96,22 @@ func (c *conn) call(ctx context.Context, timeout time.Duration, req *wire.Call) 
 	case limited.Err() != nil:
 		err = fmt.Errorf("no answer within %v", timeout)
 	}
-	return nil, fmt.Errorf("%s: %w", c.brokerName(req.Node), err)
+	return nil, c.explain(req.Node, err)
 }
 
-// notSent reports whether a failed call never reached the broker: no connection could be had.
-func notSent(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Op == "dial"
+// explain names the broker, and the way out where an error of the library has none.
+func (c *conn) explain(node int32, err error) error {
+	if refused, ok := errors.AsType[kafkago.Error](err); ok && refused != kafkago.BrokerNotAvailable {
+		return codeError(code(refused), "connect to %s", c.brokerName(node))
 	}
-	_, dns := errors.AsType[*net.DNSError](err)
-	return dns || errors.Is(err, kafkago.BrokerNotAvailable)
+	closed := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	switch {
+	case closed && c.transport.SASL != nil && c.cached() == nil:
+		return fmt.Errorf("%s: connection closed while logging in; correct username and password: %w", c.brokerName(node), err)
+	case closed && c.cached() == nil:
+		return fmt.Errorf("%s: connection closed at once; does this port want TLS or a username?: %w", c.brokerName(node), err)
+	}
+	return fmt.Errorf("%s: %w", c.brokerName(node), err)
 }
 
 // brokerName names a broker for people.

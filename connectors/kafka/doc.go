@@ -23,4 +23,8 @@
 //	value      as it is; nil is a tombstone and differs from empty
 //	headers    as they are, in order; Sluice-Origin is replaced by our own and stands last
 //	timestamp  the message's time as CreateTime, in milliseconds; without one, the time of the Write
+//
+// Kafka expires by that time: a topic with retention.ms deletes messages that are older than it, soon after
+// they were written. A topic that takes a backlog needs a longer retention or
+// message.timestamp.type=LogAppendTime.
 package kafka

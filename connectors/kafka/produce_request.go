@@ -59,12 +59,13 @@ func (p *producer) attempt(l *lead, r *request) (*wire.Produced, error) {
 	if !slices.ContainsFunc(r.made, func(n int) bool { return n > 0 }) {
 		return &wire.Produced{}, nil
 	}
-	answer, err := p.conn.call(p.ctx, answerTimeout, &wire.Call{
+	call := &wire.Call{
 		Key: wire.ProduceKey, Version: wire.ProduceVersion, Node: l.node,
 		Body: r.body.B, Buffer: r.answer, Limit: 16 << 20,
-	})
+	}
+	answer, err := p.conn.call(p.ctx, answerTimeout, call)
 	if err != nil {
-		if notSent(err) {
+		if !call.Begun.Load() {
 			return nil, &unsentError{err}
 		}
 		return nil, err

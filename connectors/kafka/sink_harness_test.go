@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -154,6 +155,11 @@ func readAll(t *testing.T, brokers []string, n int, topics ...string) []*kgo.Rec
 		fetches := client.PollFetches(ctx)
 		waited := ctx.Err() != nil
 		cancel()
+		fetches.EachError(func(topic string, p int32, err error) {
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("read %s/%d: %v", topic, p, err)
+			}
+		})
 		all = append(all, fetches.Records()...)
 		if len(all) >= n {
 			patience = 150 * time.Millisecond

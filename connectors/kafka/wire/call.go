@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/segmentio/kafka-go/protocol"
 )
@@ -31,6 +32,9 @@ type Call struct {
 	// Read, if set, reads the answer's body of size bytes itself instead of Buffer. It is called on
 	// another goroutine, at most once. What it leaves unread breaks the connection, as does its error.
 	Read func(r io.Reader, size int) error
+
+	// Begun is set when the request begins to be written. A call that failed before reached no broker.
+	Begun atomic.Bool
 }
 
 // DefaultLimit bounds the answer to a call that does not say.
@@ -62,6 +66,7 @@ const correlation = 0x51c3
 
 // RawExchange implements protocol.RawExchanger.
 func (c *Call) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
+	c.Begun.Store(true)
 	if err := c.write(rw); err != nil {
 		return nil, err
 	}
