@@ -203,7 +203,7 @@ func (s *jetStreamSink) send(ctx context.Context, w *outgoing, sess *session, f 
 	e.checked = e.checked[:0]
 	at := w.cursor
 	for sent < n && stopped == nil && !f.aborted() {
-		buf, err := s.sender.buffer(ctx, sess)
+		buf, err := s.sender.buffer(ctx, sess.life)
 		if err != nil {
 			f.truncate(sent, e.checked)
 			return sent, err

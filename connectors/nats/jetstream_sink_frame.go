@@ -86,8 +86,9 @@ func appendFrame(dst, subject, reply, block, value []byte) []byte {
 
 // chunk is frames on their way to a socket.
 type chunk struct {
-	socket *socket
-	frames []byte
+	socket  *socket
+	frames  []byte
+	written chan<- error // gets the result, if it is not nil; must not block
 }
 
 // sender writes frames to sockets, one goroutine a sink: a Write that is given up need not wait for a
@@ -110,7 +111,10 @@ func (d *sender) run(ctx context.Context) {
 	for {
 		select {
 		case c := <-d.out:
-			_, _ = c.socket.Write(c.frames)
+			_, err := c.socket.Write(c.frames)
+			if c.written != nil {
+				c.written <- err
+			}
 			if cap(c.frames) > keptBuffer {
 				c.frames = make([]byte, 0, frameBuffer+frameBuffer/4)
 			}
@@ -122,11 +126,11 @@ func (d *sender) run(ctx context.Context) {
 }
 
 // buffer waits for a free buffer.
-func (d *sender) buffer(ctx context.Context, sess *session) ([]byte, error) {
+func (d *sender) buffer(ctx context.Context, life <-chan struct{}) ([]byte, error) {
 	select {
 	case b := <-d.free:
 		return b, nil
-	case <-sess.life:
+	case <-life:
 		return nil, errLost
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -143,4 +147,4 @@ func (d *sender) try(sess *session, subject, reply, block, value []byte) {
 }
 
 // send takes a buffer back with frames in it. It does not block: there are no more buffers than places.
-func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{sess.socket, frames} }
+func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{sess.socket, frames, nil} }

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"strings"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -26,7 +25,9 @@ func JetStream() connectors.Plugin {
 func Core() connectors.Plugin {
 	return connectors.Plugin{
 		Name: "nats", Connection: connectionKind, NewConnection: newConnection,
-		URL: coreURL,
+		Source: connectors.NewSource(coreSourceDefaults, coreSourceSpec),
+		Sink:   connectors.NewSink(coreSinkDefaults, coreSinkSpec),
+		URL:    coreURL,
 	}
 }
 
@@ -58,25 +59,6 @@ func coreSourceDefaults(connectors.About) CoreSourceConfig {
 		AckMode: "none",
 		Buffer:  Buffer{Messages: defaultBufferCount, Bytes: defaultBufferBytes},
 	}
-}
-
-func coreSourceSpec(c CoreSourceConfig, _ connectors.About) (*connectors.SourceSpec, error) {
-	spec := &connectors.SourceSpec{
-		Losses: []connectors.Loss{{
-			Name: "core_source",
-			Why:  "core NATS keeps nothing: what is published while the route stalls longer than its buffer, or while no daemon runs, is gone",
-		}},
-		Facts: connectors.Facts{
-			Guarantee: "at most once: core NATS delivers what is published while the daemon listens and has room",
-			Order:     "per publisher",
-			Memory:    int64(c.Buffer.Bytes), MemoryFor: "buffer of subjects " + strings.Join(c.Subjects, ", "),
-		},
-		Remote: true,
-	}
-	if c.AckMode == "reply" {
-		spec.Facts.Guarantee += "; a requester is answered once its message is acknowledged, and may repeat it until then"
-	}
-	return spec, nil
 }
 
 func coreSinkDefaults(connectors.About) CoreSinkConfig {
