@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,6 @@ type jetStreamSource struct {
 
 	flights flights
 	acking  chan struct{} // a token: who holds it may acknowledge, or end the session for others
-	slices  sync.Pool     // *[]connectors.Message
 	lag     atomic.Int64  // -1: unknown
 
 	mu       sync.Mutex
@@ -45,8 +45,11 @@ type jetStreamSource struct {
 	position atomic.Int64  // the highest stream sequence returned by this ownership
 	settled  atomic.Uint64 // the acknowledgement floor as last seen
 
-	timer      *time.Timer // Fetch's own
-	lastCommit time.Time   // Commit's own
+	// Fetch's own.
+	timer   *time.Timer
+	scratch []connectors.Message // what the batch is collected in
+
+	lastCommit time.Time // Commit's own
 
 	// run's own.
 	mark        mark
@@ -75,7 +78,6 @@ func newJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env, pace pace
 	}
 	s.lag.Store(-1)
 	s.facts = sourceFacts(&cfg)
-	s.slices.New = func() any { return new(make([]connectors.Message, 0, maxBatch)) }
 	s.conn = dial(&cfg.Connection, &env, true)
 	s.durable = durable{conn: s.conn, stream: cfg.Stream, name: cfg.Durable}
 	ctx, stop := context.WithCancel(context.Background())
@@ -171,7 +173,7 @@ func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connec
 	for {
 		if err := p.pull(room); err != nil {
 			if errors.Is(err, errNoRoom) {
-				return nil, &connectors.NoRoomError{Need: room.Bytes + messageOverhead + 1}
+				return nil, &connectors.NoRoomError{Need: room.Bytes + 2*messageOverhead}
 			}
 			return nil, err
 		}
@@ -183,7 +185,7 @@ func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connec
 				continue
 			}
 			// The server does not tell the size, so this is the most it can be.
-			return nil, &connectors.NoRoomError{Need: max(room.Bytes+1, p.conn.maxPayload()+messageOverhead)}
+			return nil, &connectors.NoRoomError{Need: max(room.Bytes+1, grown(p.conn.maxPayload())+2*messageOverhead)}
 		case errors.Is(err, errPullEnded):
 			continue
 		case err != nil:
@@ -251,8 +253,7 @@ func (s *jetStreamSource) receive(ctx context.Context, p *pullSession) (*nats.Ms
 
 // collect makes a batch of e and what has come behind it.
 func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) *connectors.Batch {
-	store := s.slices.Get().(*[]connectors.Message)
-	b := &connectors.Batch{Partition: s.cfg.Stream, Messages: (*store)[:0]}
+	b := &connectors.Batch{Partition: s.cfg.Stream, Messages: s.scratch[:0]}
 	sp := &span{first: e.Stream}
 	s.mu.Lock()
 	b.Origin = s.origin
@@ -288,6 +289,11 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 			break
 		}
 	}
+	// A slice as long as the batch: with one that is reused, and therefore long, a window of small
+	// batches would take many times what is claimed.
+	s.scratch = b.Messages
+	b.Messages = slices.Clone(b.Messages)
+	clear(s.scratch)
 	sp.messages = len(b.Messages)
 	b.Next, b.Handle = int64(sp.last)+1, sp
 	p.taken.Store(p.last.Consumer)
@@ -332,13 +338,6 @@ func (s *jetStreamSource) ready(p *pullSession, room int64) (entry, bool) {
 		}
 		return e, true
 	}
-}
-
-// Recycle takes the slice of messages back; their data belongs to nats.go's allocation.
-func (s *jetStreamSource) Recycle(b *connectors.Batch) {
-	store := b.Messages[:0]
-	clear(store[:cap(store)])
-	s.slices.Put(&store)
 }
 
 // Lag returns the messages of the stream that were not fetched. Any goroutine.

@@ -28,7 +28,7 @@ func sourceFacts(c *JetStreamSourceConfig) connectors.Facts {
 // describe sets the facts that only a connected source knows.
 func (s *jetStreamSource) describe(nc *nats.Conn, stream *streamInfo, info *consumerInfo, owned bool) {
 	f := sourceFacts(&s.cfg)
-	f.Memory = max(f.Memory, s.conn.maxPayload()+messageOverhead)
+	f.Memory = max(f.Memory, grown(s.conn.maxPayload())+messageOverhead)
 	if !owned && !s.cfg.Shared {
 		f.Order = "none: the durable cannot be owned (the server is " + nc.ConnectedServerVersion() +
 			", owning needs 2.14 and the right to change the durable), so messages are acknowledged one by one"

@@ -25,7 +25,7 @@ const (
 	maxBatch = 1024
 	// messageOverhead is what a message costs beside its headers and data: the Msg of nats.go, its
 	// strings and their rounding up, and the Message made of it. Measured by TestMessageMemory.
-	messageOverhead = 480
+	messageOverhead = 384
 	// headerOverhead is the same for one header: an entry of the map, two strings and a slice.
 	headerOverhead = 160
 	// redeliveryBytes bounds what is read again at once after a reset, if no message is larger.
@@ -67,7 +67,9 @@ type pullSession struct {
 // pull a message or status belongs to: the server serves several pulls in turns.
 type slot struct {
 	sub      *nats.Subscription
-	inbox    string
+	inbox    string // the subscription is to all below it
+	asks     uint64 // how many pulls were sent
+	reply    string // the inbox of the latest of them: the end of an earlier one may still come
 	messages int   // still to come
 	bytes    int64 // still to come, as the server counts; unless unlimited
 	asked    int64 // bytes of the pull
@@ -101,7 +103,7 @@ func (p *pullSession) end(err error) {
 func (p *pullSession) open() error {
 	for i := range p.slots {
 		inbox := p.nc.NewInbox()
-		sub, err := p.nc.ChanSubscribe(inbox, p.ch)
+		sub, err := p.nc.ChanSubscribe(inbox+".*", p.ch)
 		if err != nil {
 			return fmt.Errorf("nats: subscribe: %w", explain(err))
 		}
@@ -155,11 +157,13 @@ func (p *pullSession) ask(s *slot, r pullRequest) error {
 	}
 	s.messages, s.bytes, s.asked = r.Batch, r.MaxBytes, r.MaxBytes
 	s.free, s.got = r.MaxBytes == 0, false
+	s.asks++
+	s.reply = s.inbox + "." + strconv.FormatUint(s.asks, 10)
 	body, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	if err := p.nc.PublishRequest(p.next, s.inbox, body); err != nil {
+	if err := p.nc.PublishRequest(p.next, s.reply, body); err != nil {
 		s.messages = 0
 		return fmt.Errorf("nats: pull: %w", explain(err))
 	}
@@ -171,7 +175,7 @@ func (p *pullSession) held() (messages int, bytes int64) {
 	for i := range p.slots {
 		messages += p.slots[i].messages
 		if p.slots[i].messages > 0 {
-			bytes += p.slots[i].bytes + int64(p.slots[i].messages)*messageOverhead
+			bytes += grown(p.slots[i].bytes) + int64(p.slots[i].messages)*messageOverhead
 		}
 	}
 	for i := range p.carry {
@@ -200,12 +204,12 @@ func (p *pullSession) pull(room connectors.Room) error {
 	case p.narrow && messages == 0 && room.Alone:
 		r.Batch = 1 // whatever its size
 	case p.narrow && messages == 0 && left > messageOverhead:
-		r.Batch, r.MaxBytes = 1, left-messageOverhead
+		r.Batch, r.MaxBytes = 1, shrunk(left-messageOverhead)
 	case p.narrow:
 		return nil
 	default:
 		r.Batch = int(min(int64(n), max(1, left/(2*messageOverhead))))
-		r.MaxBytes = left - int64(r.Batch)*messageOverhead
+		r.MaxBytes = shrunk(left - int64(r.Batch)*messageOverhead)
 	}
 	if r.MaxBytes < 1 && !(p.narrow && room.Alone) {
 		if messages > 0 {
@@ -256,8 +260,12 @@ func (p *pullSession) slotOf(sub *nats.Subscription) *slot {
 // errTooLarge is the status of a pull whose next message exceeds its bytes.
 var errTooLarge = errors.New("the next message is larger than the pull")
 
-// status deals with what a pull brings beside messages (ADR-13). nil: go on.
+// status deals with what a pull brings beside messages (ADR-13). nil: go on. A pull whose last message
+// has come is over, and yet its end comes too ("Batch Completed"), when the next may be out already.
 func (p *pullSession) status(s *slot, m *nats.Msg) error {
+	if m.Subject != s.reply && strings.HasPrefix(m.Subject, s.inbox+".") {
+		return nil
+	}
 	code, text := m.Header.Get("Status"), m.Header.Get("Description")
 	switch {
 	case code == "100": // a heartbeat
@@ -291,9 +299,15 @@ func (e *holeError) Error() string {
 	return fmt.Sprintf("delivery %d (stream %d) follows %d (stream %d)", e.got.Consumer, e.got.Stream, e.last.Consumer, e.last.Stream)
 }
 
+// grown is the heap that n bytes take: allocations are rounded up by at most an eighth.
+func grown(n int64) int64 { return n + n/8 }
+
+// shrunk is how many bytes fit in n bytes of heap.
+func shrunk(n int64) int64 { return n - n/9 - 1 }
+
 // memoryOf estimates the heap that a message keeps alive.
 func memoryOf(m *nats.Msg) int64 {
-	n := int64(m.Size()) + messageOverhead
+	n := grown(int64(m.Size())) + messageOverhead
 	for _, values := range m.Header {
 		n += int64(len(values)) * headerOverhead
 	}

@@ -1,0 +1,139 @@
+package nats
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+// benchStream is a server process with a file-backed stream that holds n messages.
+func benchStream(b *testing.B, n, size int) JetStreamSourceConfig {
+	b.Helper()
+	p := startProcess(b, 0)
+	nc, err := nats.Connect(p.url())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(nc.Close)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4096))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for {
+		if _, err = js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err == nil {
+			break
+		}
+		wait(b.Context(), 10*time.Millisecond)
+	}
+	value := bytes.Repeat([]byte("x"), size)
+	for range n {
+		if _, err := js.PublishAsync("s.x", value); err != nil {
+			b.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(time.Minute):
+		b.Fatal("published messages are not stored")
+	}
+	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
+	c.Servers, c.Stream = Words{p.url()}, "S"
+	return c
+}
+
+// BenchmarkSource reads and acknowledges 1 KiB messages from a server process. The sink takes no time.
+func BenchmarkSource(b *testing.B) {
+	const backlog = 300_000
+	c := benchStream(b, backlog, 1024)
+	env := sourceEnv(newSourceHost(), "a")
+	env.Window = connectors.Room{Messages: 8192, Bytes: 64 << 20}
+	b.ReportAllocs()
+	var messages int
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begin := time.Now()
+	for b.Loop() {
+		c.Durable += "x"
+		s := newJetStreamSource(c, env, defaultPace())
+		readBacklog(b, s, backlog, env.Window)
+		messages += backlog
+		closeSource(nil, s)
+	}
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(messages)/time.Since(begin).Seconds(), "msg/s")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(messages), "allocs/msg")
+}
+
+// readBacklog reads n messages beside a committer, as the bridge does.
+func readBacklog(b *testing.B, s *jetStreamSource, n int, room connectors.Room) {
+	settled := make(chan *connectors.Batch, 4096)
+	done := make(chan error, 1)
+	go func() {
+		for first := range settled {
+			batches := []*connectors.Batch{first}
+			for len(settled) > 0 {
+				batches = append(batches, <-settled)
+			}
+			if err := s.Commit(b.Context(), batches); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for n > 0 {
+		batch, err := s.Fetch(b.Context(), room)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n -= len(batch.Messages)
+		batch.Messages = nil // acknowledged
+		settled <- batch
+	}
+	close(settled)
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkOwnershipCheck measures what the look at the durable before each acknowledgement costs,
+// beside the acknowledgement itself.
+func BenchmarkOwnershipCheck(b *testing.B) {
+	c := benchStream(b, 10, 10)
+	s := newJetStreamSource(c, sourceEnv(newSourceHost(), "a"), defaultPace())
+	batch, err := s.Fetch(b.Context(), roomy)
+	if err != nil {
+		b.Fatal(err)
+	}
+	sp, p := batch.Handle.(*span), s.live
+	s.acking <- struct{}{} // or the source notices that somebody acknowledges behind its back
+	defer func() {
+		<-s.acking
+		closeSource(nil, s)
+	}()
+	b.Run("check", func(b *testing.B) {
+		for b.Loop() {
+			info, err := s.durable.info(context.Background())
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := p.owns(info, s.mark); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("acknowledge", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.conn.request(context.Background(), p.ack.subject(sp.at), []byte("+ACK")); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
