@@ -5,12 +5,20 @@ import (
 	"strings"
 )
 
+// minPrefix is how much of a word has to stand there to be taken for its beginning.
+const minPrefix = 4
+
 // nearest returns the candidate that is most like word, or nothing where none is near enough: a
 // confident wrong name is worse than none.
 func nearest(word string, candidates []string) (string, bool) {
 	best, at := "", max(2, len(word)*3/10)+1
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < at && d < len(c) && d < len(word) {
+		lower, candidate := strings.ToLower(word), strings.ToLower(c)
+		d := distance(lower, candidate)
+		if len(lower) >= minPrefix && strings.HasPrefix(candidate, lower) {
+			d = 1 // client for client_id
+		}
+		if d < at && d < len(c) && d < len(word) {
 			best, at = c, d
 		}
 	}

@@ -20,13 +20,14 @@ import (
 	"github.com/sluice-bridge/sluice/cmd/demo"
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka"
+	"github.com/sluice-bridge/sluice/connectors/lines"
 	"github.com/sluice-bridge/sluice/connectors/nats"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	registry, err := connectors.NewRegistry(kafka.Plugin(), nats.JetStream(), nats.Core())
+	registry, err := connectors.NewRegistry(kafka.Plugin(), nats.JetStream(), nats.Core(), lines.Plugin())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sluice:", err)
 		return 1
