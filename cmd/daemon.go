@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -66,7 +67,14 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 		return err
 	}
 	setMemoryLimit(d.log, a.env, limit)
-	return d.live(ctx, listener)
+	signals := a.signals
+	if signals == nil {
+		own := make(chan os.Signal, 2) // both signals, should they come before anybody looks
+		signal.Notify(own, os.Interrupt, syscall.SIGTERM)
+		defer signal.Stop(own)
+		signals = own
+	}
+	return d.live(ctx, listener, signals)
 }
 
 // open builds telemetry, bridge and admin. Nothing of it connects.
@@ -93,7 +101,7 @@ func (d *daemon) open(ctx context.Context, id string) error {
 
 // live runs the routes and says goodbye: first to the brokers, then to whoever asks, then to the
 // collector.
-func (d *daemon) live(ctx context.Context, listener net.Listener) error {
+func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan os.Signal) error {
 	closeAdmin := func(context.Context) {}
 	if listener != nil {
 		closeAdmin = d.admin.serve(listener, d.log)
@@ -106,7 +114,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener) error {
 	ended := make(chan error, 1)
 	go func() { ended <- d.bridge.Run(soft) }()
 
-	err := d.watch(stop, ended)
+	err := d.watch(stop, signals, ended)
 	wait := goodbye
 	if forced(err) {
 		wait = 0
@@ -121,10 +129,10 @@ func (d *daemon) live(ctx context.Context, listener net.Listener) error {
 }
 
 // watch follows the routes until they have ended. The first signal lets them drain, the second does not.
-func (d *daemon) watch(stop func(), ended <-chan error) error {
+func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error) error {
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
-	signals, draining := d.app.signals, false
+	draining := false
 	for {
 		select {
 		case err := <-ended:

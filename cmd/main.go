@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -50,17 +48,14 @@ type app struct {
 	stdout   io.Writer // results
 	stderr   io.Writer // logs, progress, faults
 	env      func(string) (string, bool)
-	signals  <-chan os.Signal
+	signals  <-chan os.Signal // nil: the process's own
 }
 
 // Main runs the command line args, which are without the program's name, and returns the exit code. It
 // blocks until the command is done. SIGINT and SIGTERM end `run` softly, a second one at once. extra
 // are further commands; an *ExitError of theirs chooses the code.
 func Main(registry *connectors.Registry, args []string, stdout, stderr io.Writer, extra ...*cobra.Command) int {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	a := &app{registry: registry, stdout: stdout, stderr: stderr, env: os.LookupEnv, signals: signals}
+	a := &app{registry: registry, stdout: stdout, stderr: stderr, env: os.LookupEnv}
 	return a.main(context.Background(), args, extra...)
 }
 

@@ -55,6 +55,7 @@ func Command(registry *connectors.Registry) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends it at once
 			return run(ctx, registry, o, c.OutOrStdout())
 		},
 	}
