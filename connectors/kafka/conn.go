@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type conn struct {
 	clientID  string
 	timeout   time.Duration // for a connection and for a small request
 	stop      context.CancelFunc
+	dialled   *sockets
 	report    func(connectors.Event)
 	log       zerolog.Logger
 
@@ -51,9 +53,10 @@ const metadataTTL = 2 * time.Second
 // newConn prepares access. It connects to nothing: that happens at the first call.
 func newConn(c *Connection, env *connectors.Env) *conn {
 	ctx, stop := context.WithCancel(context.Background())
+	dialled := &sockets{dialer: net.Dialer{Timeout: time.Duration(c.DialTimeout)}}
 	t := &kafkago.Transport{
 		DialTimeout:    time.Duration(c.DialTimeout),
-		Dial:           (&net.Dialer{Timeout: time.Duration(c.DialTimeout)}).DialContext,
+		Dial:           dialled.dial,
 		MetadataTTL:    metadataTTL,
 		MetadataTopics: []string{},
 		ClientID:       c.ClientID,
@@ -69,7 +72,7 @@ func newConn(c *Connection, env *connectors.Env) *conn {
 	}
 	return &conn{
 		transport: t, bootstrap: kafkago.TCP(c.Brokers...), clientID: c.ClientID,
-		timeout: time.Duration(c.DialTimeout), stop: stop, report: report, log: env.Logger,
+		timeout: time.Duration(c.DialTimeout), stop: stop, report: report, log: env.Logger, dialled: dialled,
 	}
 }
 
@@ -77,6 +80,7 @@ func newConn(c *Connection, env *connectors.Env) *conn {
 func (c *conn) close() {
 	c.stop()
 	c.transport.CloseIdleConnections()
+	c.dialled.close()
 }
 
 // call sends one request to the broker it names and waits at most timeout for the answer. While ctx
@@ -93,7 +97,7 @@ func (c *conn) call(ctx context.Context, timeout time.Duration, req *wire.Call) 
 		return res.(*wire.Answer), nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case limited.Err() != nil:
+	case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 		err = fmt.Errorf("no answer within %v", timeout)
 	}
 	return nil, c.explain(req.Node, err)

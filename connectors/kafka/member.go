@@ -55,6 +55,7 @@ func (m *member) run() {
 			return
 		}
 		fails++
+		m.s.log.Debug().Err(err).Msg("joining the group failed; it is tried again")
 		m.s.note(err)
 		pause(ctx, m.s.backoff(fails))
 	}

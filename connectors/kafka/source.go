@@ -97,10 +97,11 @@ type timing struct {
 }
 
 // The session is shorter than Java's 45 s because a killed daemon's partitions wait for it, and longer
-// than a broker's restart.
+// than a broker's restart. A member learns only from a heartbeat that the group rebalances: their
+// interval is how long partitions rest that another member has left.
 func defaultTiming() timing {
 	return timing{
-		session: 15 * time.Second, rebalance: time.Minute, heartbeat: 3 * time.Second, drain: 30 * time.Second,
+		session: 15 * time.Second, rebalance: time.Minute, heartbeat: time.Second, drain: 30 * time.Second,
 		wait: 500 * time.Millisecond, request: 15 * time.Second, metadata: 10 * time.Second,
 		pace: 50 * time.Millisecond, backoff: 100 * time.Millisecond,
 	}
