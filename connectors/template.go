@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // Template is a text with {{ name }} places that are filled from a message. The names are topic and
@@ -62,26 +63,29 @@ func (t *Template) Constant() bool {
 }
 
 // Append fills the template for m of b and appends it to dst. Filled-in values pass through escape,
-// literal text does not. Escape appends the value in the form that is safe in the target.
+// literal text and numbers do not. Escape appends the value in the form that is safe in the target; it
+// neither keeps nor changes the value. Append allocates nothing but what dst grows by.
 func (t *Template) Append(dst []byte, b *Batch, m *Message, escape func(dst []byte, name string, value []byte) []byte) []byte {
-	var number [20]byte
 	for i := range t.parts {
 		p := &t.parts[i]
 		switch p.name {
 		case "":
 			dst = append(dst, p.literal...)
 		case "topic", "subject":
-			dst = escape(dst, p.name, []byte(m.Subject))
+			dst = escape(dst, p.name, bytesOf(m.Subject))
 		case "key":
 			dst = escape(dst, p.name, m.Key)
 		case "partition":
-			dst = escape(dst, p.name, []byte(partitionNumber(b.Partition)))
+			dst = escape(dst, p.name, bytesOf(partitionNumber(b.Partition)))
 		case "offset":
-			dst = escape(dst, p.name, strconv.AppendInt(number[:0], m.Offset, 10))
+			dst = strconv.AppendInt(dst, m.Offset, 10)
 		}
 	}
 	return dst
 }
+
+// bytesOf lends the bytes of s without a copy; nobody may change them.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // partitionNumber returns what follows the last slash of a partition's name.
 func partitionNumber(partition string) string {

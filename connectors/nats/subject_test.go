@@ -120,3 +120,15 @@ func TestStreamCapturesSubject(t *testing.T) {
 		}
 	}
 }
+
+func TestSubjectAllocatesNothing(t *testing.T) {
+	s, err := newSubjects(template(t, "a.{{ topic }}.{{ partition }}.{{ offset }}.{{ key }}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := connectors.Message{Subject: "orders.eu", Key: []byte("customer 4711"), Offset: 12345}
+	buf := make([]byte, 0, 256)
+	if n := testing.AllocsPerRun(100, func() { buf, _ = s.append(buf[:0], testBatch, &m) }); n != 0 {
+		t.Errorf("%v allocations a message for %q", n, buf)
+	}
+}
