@@ -50,6 +50,9 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 	people := cfg.Log.Format == "console" || cfg.Log.Format == "auto" && terminal
 	noColour, _ := a.env("NO_COLOR")
 	d.log = newLogger(out, level, people, terminal && noColour == "")
+	if people {
+		d.report.people = out
+	}
 	if terminal && people {
 		d.report.screen = out
 		defer out.show("")
@@ -145,7 +148,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			}
 			draining = true
 			d.admin.draining.Store(true)
-			d.log.Info().Str("signal", s.String()).Dur("deadline_ms", d.cfg.Bridge.Drain).
+			d.log.Info().Str("signal", s.String()).Float64("deadline_seconds", d.cfg.Bridge.Drain.Seconds()).
 				Msg("draining: nothing more is fetched, what is in flight is finished; a second signal ends at once")
 			stop()
 		}

@@ -181,7 +181,7 @@ func TestValidateAndDryRun(t *testing.T) {
 	}{
 		{[]string{"validate", file}, []string{"ok: 1 route"}},
 		{[]string{"check", "--json", file}, []string{`{"ok":true,"findings":[]}`}},
-		{[]string{"run", "--dry-run", "-c", file}, []string{"route a: memory → memory", "on_reject  drop", "subject x.{{ key }}", "8192 messages, 64MiB", "nothing was moved"}},
+		{[]string{"run", "--dry-run", "-c", file}, []string{"a: memory → memory", "memory     at most 144 MiB", "on_reject  drop", "subject x.{{ key }}", "8192 messages, 64MiB", "nothing was moved"}},
 		{[]string{"version"}, []string{"connectors: memory"}},
 		{[]string{"version", "--json"}, []string{`"connectors":["memory"]`}},
 	} {

@@ -5,41 +5,50 @@ import (
 	"io"
 	"strings"
 
+	"github.com/rs/zerolog"
+
 	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/cmd/config"
 	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/telemetry"
 )
 
+// Introduce writes what a route promises, touches and needs, for people.
+func Introduce(w io.Writer, s *telemetry.RouteStatus) {
+	fmt.Fprintf(w, "%s: %s → %s\n", s.Route, s.Source, s.Sink)
+	item(w, "guarantee", s.Guarantee)
+	item(w, "order", s.Order)
+	item(w, "touches", strings.Join(s.Touches, ", "))
+	item(w, "backlog", s.Backlog)
+	item(w, "memory", s.Memory)
+}
+
+func item(w io.Writer, what, text string) {
+	if text != "" {
+		fmt.Fprintf(w, "  %-10s %s\n", what, text)
+	}
+}
+
 // printPlan writes what a configuration would do, as far as that is known without connecting.
-func printPlan(w io.Writer, cfg *config.Config) {
-	for i := range cfg.Bridge.Routes {
+func printPlan(w io.Writer, cfg *config.Config) error {
+	b, err := bridge.New(cfg.Bridge, zerolog.Nop(), nil)
+	if err != nil {
+		return err
+	}
+	all := b.Status()
+	for i := range all {
 		r := &cfg.Bridge.Routes[i]
-		fmt.Fprintf(w, "route %s: %s → %s\n", r.Name, r.SourceName, r.SinkName)
-		line := func(what, text string) {
-			if text != "" {
-				fmt.Fprintf(w, "  %-10s %s\n", what, text)
-			}
-		}
-		source, sink := r.Source.Facts, r.Sink.Facts
-		line("guarantee", joinFacts(source.Guarantee, sink.Guarantee))
-		line("order", joinFacts(source.Order, sink.Order))
-		line("touches", strings.Join(append(source.Touches[:len(source.Touches):len(source.Touches)], sink.Touches...), ", "))
-		line("map", describeMap(r.Map))
-		line("headers", map[bool]string{true: "default", false: "none"}[r.Headers])
-		line("window", fmt.Sprintf("%d messages, %s", r.Window.Messages, connectors.Size(r.Window.Bytes)))
-		line("retry", fmt.Sprintf("%s to %s, for ever", r.Retry.Initial, r.Retry.Max))
-		line("on_reject", describeReject(r.OnReject))
-		line("accepts", strings.Join(r.AcceptLoss, ", "))
+		Introduce(w, &all[i])
+		item(w, "map", describeMap(r.Map))
+		item(w, "headers", map[bool]string{true: "default", false: "none"}[r.Headers])
+		item(w, "window", fmt.Sprintf("%d messages, %s", r.Window.Messages, connectors.Size(r.Window.Bytes)))
+		item(w, "retry", fmt.Sprintf("%s to %s, for ever", r.Retry.Initial, r.Retry.Max))
+		item(w, "on_reject", describeReject(r.OnReject))
+		item(w, "accepts", strings.Join(r.AcceptLoss, ", "))
 	}
 	fmt.Fprintf(w, "admin %s, drain %s\n", cfg.Admin.Listen, cfg.Bridge.Drain)
 	fmt.Fprintln(w, "dry run: nothing was connected, nothing was moved")
-}
-
-func joinFacts(source, sink string) string {
-	if source == "" || sink == "" {
-		return source + sink
-	}
-	return source + "; " + sink
+	return nil
 }
 
 func describeMap(m connectors.Map) string {

@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -19,7 +21,8 @@ const backlogPatience = 3 * time.Second
 // terminal, a line of progress. One goroutine.
 type report struct {
 	log    zerolog.Logger
-	screen *screen // nil: no progress
+	people io.Writer // nil: lines of JSON
+	screen *screen   // nil: no progress
 	known  map[string]*progress
 }
 
@@ -44,6 +47,13 @@ func (r *report) starting(all []telemetry.RouteStatus) {
 }
 
 func (r *report) tell(s *telemetry.RouteStatus, message string) {
+	if r.people != nil && r.log.GetLevel() <= zerolog.InfoLevel {
+		var text bytes.Buffer
+		Introduce(&text, s)
+		// A terminal that is gone is not a reason to stop moving messages.
+		_, _ = r.people.Write(text.Bytes())
+		return
+	}
 	e := r.log.Info().Str("route", s.Route).Str("source", s.Source).Str("sink", s.Sink).
 		Str("guarantee", s.Guarantee).Str("order", s.Order).Strs("touches", s.Touches)
 	if s.Backlog != "" {
@@ -97,7 +107,7 @@ func (r *report) connected(s *telemetry.RouteStatus, p *progress, now time.Time)
 
 // describe is a route in a few words: rate, use of the window, state, who holds it back.
 func describe(s *telemetry.RouteStatus, rate float64, now time.Time) string {
-	text := fmt.Sprintf("%s %s/s, window %d %%", s.Route, humanize.Comma(int64(rate)), use(s.Window))
+	text := fmt.Sprintf("%s %s/s, window %d %%", s.Route, humanize.Comma(int64(rate)), WindowUse(s.Window))
 	switch {
 	case s.Ended:
 		return s.Route + " has ended"
@@ -109,8 +119,8 @@ func describe(s *telemetry.RouteStatus, rate float64, now time.Time) string {
 	return text
 }
 
-// use is the fuller of the window's two bounds, in percent.
-func use(w telemetry.WindowStatus) int64 {
+// WindowUse is how full a window is in percent, by the fuller of its two bounds.
+func WindowUse(w telemetry.WindowStatus) int64 {
 	if w.MessagesLimit == 0 || w.BytesLimit == 0 {
 		return 0
 	}

@@ -40,7 +40,9 @@ func (a *app) run() *cobra.Command {
 				return &ExitError{exitConfig, err}
 			}
 			if f.dryRun {
-				printPlan(a.stdout, cfg)
+				if err := printPlan(a.stdout, cfg); err != nil {
+					return &ExitError{exitConfig, err}
+				}
 				return nil
 			}
 			return a.daemon(c.Context(), cfg, limit)

@@ -168,7 +168,9 @@ func bridged(ctx context.Context, registry *connectors.Registry, o options, b *b
 	ended := make(chan error, 1)
 	go func() { ended <- br.Run(soft) }()
 	s := &stage{options: o, brokers: b, bridge: br, out: out, begin: time.Now(), held: map[string]*holding{}}
-	s.introduce()
+	for _, r := range br.Status() {
+		cmd.Introduce(out, &r)
+	}
 	err = s.play(ctx)
 	stop()
 	if err = errors.Join(err, <-ended); err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/sluice-bridge/sluice/bridge"
+	"github.com/sluice-bridge/sluice/cmd"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
 )
@@ -18,7 +19,7 @@ import (
 // The acts of the demo, as parts of its duration. What follows the load is for catching up and for the
 // verification.
 const (
-	loadPart   = 0.80
+	loadPart   = 0.85
 	firstPart  = 0.12
 	secondPart = 0.42
 	stallPart  = 0.15
@@ -103,14 +104,6 @@ func (s *stage) play(ctx context.Context) error {
 				return nil
 			}
 		}
-	}
-}
-
-// introduce tells what the routes promise and touch, as `run` logs it.
-func (s *stage) introduce() {
-	for _, r := range s.bridge.Status() {
-		fmt.Fprintf(s.out, "%s: %s → %s\n  guarantee  %s\n  order      %s\n  touches    %s\n  memory     %s\n",
-			r.Route, r.Source, r.Sink, r.Guarantee, r.Order, strings.Join(r.Touches, ", "), r.Memory)
 	}
 }
 
@@ -211,7 +204,7 @@ func (s *stage) lines(now time.Time) {
 		h := s.held[r.Route]
 		rate := float64(r.Counts.AcknowledgedMessages-h.acked) / max(now.Sub(h.at).Seconds(), 0.001)
 		h.acked, h.at = r.Counts.AcknowledgedMessages, now
-		percent := use(r.Window)
+		percent := int(min(100, cmd.WindowUse(r.Window)))
 		bar := strings.Repeat("█", percent/10) + strings.Repeat("░", 10-percent/10)
 		state := r.State.String()
 		if r.Cause != flowcontrol.CauseNone {
@@ -221,11 +214,6 @@ func (s *stage) lines(now time.Time) {
 		}
 		s.say("%-9s %s → %s %7s/s  window %s %3d %%  %s", r.Route, r.Source, r.Sink, humanize.Comma(int64(rate)), bar, percent, state)
 	}
-}
-
-// use is the fuller of the window's two bounds, in percent, at most 100.
-func use(w telemetry.WindowStatus) int {
-	return int(min(100, max(100*w.Messages/max(w.MessagesLimit, 1), 100*w.Bytes/max(w.BytesLimit, 1))))
 }
 
 // moved reports whether every message that was sent is acknowledged and committed.
