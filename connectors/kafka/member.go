@@ -64,7 +64,9 @@ func (m *member) run() {
 // note makes an error known by its nature: a broker that does not answer is a state, what a broker
 // refuses is for people to read.
 func (s *source) note(err error) {
-	if c, answered := codeOf(err); !answered {
+	if _, ours := errors.AsType[*assignError](err); ours {
+		s.tell(err)
+	} else if c, answered := codeOf(err); !answered {
 		s.conn.disconnected(err)
 	} else if c.class() != classCoordinator && c.class() != classMember {
 		s.tell(err)

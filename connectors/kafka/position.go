@@ -70,6 +70,9 @@ func (s *source) locateAll(g *generation, feeds []*feed) {
 	}
 }
 
+// assignError is about the bridge, such as a sink that cannot tell its position: no broker of ours.
+type assignError struct{ error }
+
 // locate finds out where to begin and returns the partitions of which it could not.
 func (s *source) locate(ctx context.Context, feeds []*feed) (left []*feed, err error) {
 	known, err := s.conn.refresh(ctx, s.cfg.Topics...)
@@ -85,7 +88,7 @@ func (s *source) locate(ctx context.Context, feeds []*feed) (left []*feed, err e
 		f.origin = "kafka:" + known.ClusterID + "/" + f.name
 		next, stored, err := s.host.Assign(ctx, f.name)
 		if err != nil {
-			return feeds, fmt.Errorf("assign %s: %w", f.name, err)
+			return feeds, &assignError{fmt.Errorf("assign %s: %w", f.name, err)}
 		}
 		if stored {
 			at[f] = next

@@ -79,6 +79,7 @@ type feed struct {
 	notBefore time.Time
 	fails     int
 	cut       int // answers in a row that held nothing but a cut batch
+	batch     int // size of the largest batch that was cut lately
 
 	reader *wire.Reader // what was fetched and not yet returned; of the goroutine that calls Fetch
 }

@@ -66,6 +66,7 @@ func (s *source) taken(f *feed, before int64, more, failed bool) (gone bool) {
 		} else {
 			f.cut = 0
 		}
+		f.batch = max(f.batch/2, f.reader.Cut())
 		f.reader.Close()
 		f.reader = nil
 	case failed: // it is its turn still

@@ -88,10 +88,10 @@ func (s *source) send(node int32, feeds []*feed, req *wire.Fetch) {
 	part := min(req.MaxBytes, max(minPart, req.MaxBytes/len(feeds)))
 	turn := s.turns[node] % len(feeds)
 	s.turns[node]++
-	for _, f := range byTopic(append(feeds[turn:len(feeds):len(feeds)], feeds[:turn]...)) {
-		f.asked = true
+	feeds = byTopic(append(feeds[turn:len(feeds):len(feeds)], feeds[:turn]...))
+	for _, f := range feeds {
 		req.Parts = append(req.Parts, wire.FetchPart{
-			Topic: f.topic, Partition: f.number, Epoch: -1, Offset: f.next, MaxBytes: part,
+			Topic: f.topic, Partition: f.number, Epoch: -1, Offset: f.next, MaxBytes: min(req.MaxBytes, max(part, f.batch)),
 		})
 	}
 	s.busy[node] = true
@@ -136,7 +136,7 @@ func (s *source) exchange(node int32, feeds []*feed, req *wire.Fetch) {
 	}
 	if err != nil {
 		s.conn.disconnected(err)
-		s.failed(node, feeds)
+		s.failed(node)
 		return
 	}
 	s.conn.connected()
@@ -147,15 +147,12 @@ func (s *source) exchange(node int32, feeds []*feed, req *wire.Fetch) {
 }
 
 // failed makes room for the next request after one that failed.
-func (s *source) failed(node int32, feeds []*feed) {
+func (s *source) failed(node int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.busy, node)
 	s.fails[node]++
 	s.holdOff[node] = time.Now().Add(s.backoff(s.fails[node]))
-	for _, f := range feeds {
-		f.asked = false
-	}
 	s.signal(s.stale)
 	s.signal(s.wake)
 }
@@ -172,17 +169,10 @@ func (s *source) received(node int32, feeds []*feed, req *wire.Fetch, got *wire.
 	if got.Throttle > 0 {
 		s.holdOff[node] = now.Add(got.Throttle)
 	}
-	for _, f := range feeds {
-		f.asked = false
-	}
+	at := 0
 	for i := range got.Sections {
 		p := &got.Sections[i]
-		var to *feed
-		for _, f := range feeds {
-			if f.number == p.Partition && f.topic == p.Topic && f.reader == nil {
-				to = f
-			}
-		}
+		to := match(feeds, &at, p)
 		switch {
 		case to == nil || to.gone:
 			release(p)
@@ -194,6 +184,19 @@ func (s *source) received(node int32, feeds []*feed, req *wire.Fetch, got *wire.
 		}
 	}
 	s.signal(s.wake)
+}
+
+// match returns the partition that a section is of, nil for none. Brokers answer in the order of the
+// request, so it is looked for from at on.
+func match(feeds []*feed, at *int, p *wire.Section) *feed {
+	for range feeds {
+		f := feeds[*at]
+		*at = (*at + 1) % len(feeds)
+		if f.number == p.Partition && f.topic == p.Topic && f.reader == nil {
+			return f
+		}
+	}
+	return nil
 }
 
 func release(p *wire.Section) {

@@ -69,12 +69,11 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 
 func TestSourceConformance(t *testing.T) {
 	connectortest.Source(t, connectortest.SourceHarness{Settings: connectortest.Settings{Goroutines: []goleak.Option{
-		// Those of the broker and of the client that stands in for others.
+		// Those of the broker.
 		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"),
 		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read.func1"),
 		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"),
 		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*group).manage"),
-		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kgo.(*brokerCxn).handleResps"),
 	}}, New: func(t testing.TB) connectortest.Upstream {
 		g := newGate()
 		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "orders"), g.option(),
@@ -83,11 +82,6 @@ func TestSourceConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(c.Close)
-		client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(client.Close)
 		return connectortest.Upstream{
 			Partitions: 3,
 			Spec: func(t testing.TB) *connectors.SourceSpec {
@@ -112,6 +106,11 @@ func TestSourceConformance(t *testing.T) {
 					}
 					records[i] = r
 				}
+				client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer client.Close()
 				if err := client.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
 					t.Fatal(err)
 				}

@@ -193,3 +193,26 @@ func TestSourcePause(t *testing.T) {
 		settle(t, s, h, b)
 	}
 }
+
+// Batches larger than an answer, in every partition: each partition's turn comes.
+func TestSourceLargeBatches(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(4, "orders"))
+	client := newClient(t, c, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	for p := range int32(4) {
+		for range 5 {
+			r := &kgo.Record{Topic: "orders", Partition: p, Value: make([]byte, 200<<10)}
+			if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h := newHost()
+	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.FetchMaxBytes = 64 << 10 })
+	got := map[string]int{}
+	for _, m := range drain(t, s, h, 20) {
+		got[m.partition]++
+	}
+	if len(got) != 4 {
+		t.Errorf("%v", got)
+	}
+}

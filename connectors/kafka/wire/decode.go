@@ -25,6 +25,8 @@ type Reader struct {
 
 	topic   string
 	section *Buffer
+	whole   int    // bytes of the section's whole batches
+	cut     int    // size of the batch that the section's end cut, 0: none
 	rest    []byte // batches not yet walked
 	next    int64  // the offset wanted
 	aborted []Aborted
@@ -64,7 +66,31 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // the broker sent along; it is sorted in place.
 func NewReader(topic string, section *Buffer, next int64, aborted []Aborted) *Reader {
 	slices.SortFunc(aborted, func(a, b Aborted) int { return int(min(1, max(-1, a.First-b.First))) })
-	return &Reader{topic: topic, section: section, rest: section.B, next: next, aborted: aborted}
+	r := &Reader{topic: topic, section: section, rest: section.B, next: next, aborted: aborted}
+	for b := section.B; len(b) >= frameSize; {
+		size := frameSize + int(int32(binary.BigEndian.Uint32(b[8:])))
+		if size <= frameSize {
+			break
+		}
+		if size > len(b) {
+			r.cut = size
+			break
+		}
+		r.whole += size
+		b = b[size:]
+	}
+	return r
+}
+
+// Cut returns the size of the batch that the section's end cut, or 0: so much has to be asked for.
+func (r *Reader) Cut() int { return r.cut }
+
+// used returns how much of the current buffer is data.
+func (r *Reader) used() int {
+	if r.data == r.section {
+		return r.whole
+	}
+	return len(r.data.B)
 }
 
 // Next returns the offset behind everything that was read or stepped over.

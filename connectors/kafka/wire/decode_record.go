@@ -25,10 +25,8 @@ type Out struct {
 }
 
 func (o *Out) hold(b *Buffer) {
-	for _, h := range o.held {
-		if h == b {
-			return
-		}
+	if n := len(o.held); n > 0 && o.held[n-1] == b {
+		return
 	}
 	b.Hold()
 	o.held = append(o.held, b)
@@ -57,7 +55,7 @@ func (r *Reader) messages(out *Out, room connectors.Room) (full bool, err error)
 	c := cursor{b: r.records}
 	start := len(out.Messages)
 	// What is charged is capacity: 8 bits of fraction are enough for a slack of at most a quarter.
-	scale := int64(cap(r.data.B)) << 8 / int64(max(1, len(r.data.B)))
+	scale := int64(cap(r.data.B)) << 8 / int64(max(1, r.used()))
 	for r.left > 0 {
 		if len(out.Messages) >= room.Messages {
 			full = true

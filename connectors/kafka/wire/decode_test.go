@@ -291,6 +291,18 @@ func TestReaderRoomConverges(t *testing.T) {
 	}
 }
 
+func TestReaderTellsTheSizeOfWhatWasCut(t *testing.T) {
+	batch := made{n: 9}.bytes(t)
+	for _, test := range []struct{ section, cut int }{{11, 0}, {12, len(batch)}, {len(batch) - 1, len(batch)}, {len(batch), 0}, {len(batch) + 40, len(batch)}} {
+		var pool Pool
+		section := pool.Get(test.section)
+		copy(section.B, append(bytes.Clone(batch), batch...))
+		if got := NewReader("t", section, 0, nil).Cut(); got != test.cut {
+			t.Errorf("%d of %d bytes: cut %d, want %d", test.section, len(batch), got, test.cut)
+		}
+	}
+}
+
 func TestReaderLogAppendTime(t *testing.T) {
 	raw := made{n: 2, attrs: logAppendTime}.bytes(t)
 	for _, m := range decodeAll(t, raw) {
