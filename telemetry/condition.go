@@ -121,6 +121,9 @@ const (
 )
 
 func (c *condition) observe(now time.Time, s *RouteStatus) change {
+	if s.Ended {
+		return unchanged // what stands now is told as such when the watch ends, not as over
+	}
 	if !c.on(s) {
 		return c.gone(now, s)
 	}
