@@ -156,9 +156,13 @@ func TestBrokersAway(t *testing.T) {
 	if code := status.code(t); code != 1 || !strings.Contains(status.out.String(), "disconnected") {
 		t.Errorf("status: %d %s", code, &status.out)
 	}
+	p.out.await(ctx, t, "sink not reached yet")
 	p.signal(t)
 	if code := p.code(t); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, &p.out)
+	}
+	if strings.Contains(p.out.String(), "source connected") {
+		t.Errorf("it says that it was connected:\n%s", &p.out)
 	}
 	if text := p.out.String(); !strings.Contains(text, `"memory":"at most `) || !strings.Contains(text, "group sluice-orders") {
 		t.Errorf("it does not say what it is about to do:\n%s", text)
