@@ -1,8 +1,30 @@
-// Package kafka connects routes to Apache Kafka and what speaks its protocol, version 2.1 or later.
+// Package kafka connects routes to Apache Kafka and what speaks its protocol, version 2.4 or later.
 //
 // Connections, their authentication and their pooling are kafka-go's [kafka.Transport]; every request
 // beyond that is our own (package wire), because the library's readers and writers lose, repeat or
 // reorder messages (kafka-go issues 1411, 1164, 1446, 233).
+//
+// # The source
+//
+// It reads as a member of a consumer group (classic protocol, eager, range or roundrobin), beside
+// members of any other client; several daemons on one group share its partitions. A rebalance gives
+// back what is in flight first, acknowledged and committed as far as its time allows, and every
+// commit carries the generation in which the partition was assigned: what is late is refused, never
+// sent again. Heartbeats depend on nothing else, so a route may stall for as long as it likes. A
+// position is stored at the group with the topic's id: a topic that was deleted and created anew
+// halts the route, where offsets alone would not tell.
+//
+// One request at a time goes to each broker, with all partitions that may be read, in turning order,
+// and none while Fetch is not called. What was asked for and not returned is one answer a broker
+// (fetch_max_bytes each), or one message or batch that is larger. A batch is decoded when it is
+// its turn, and decompressed only into room that the window has.
+//
+// Data that expired before it was read is reported as a gap and reading goes on. A log that ends
+// before the position halts the route. Batches with a wrong checksum, an old format or nonsense in
+// them are rejected with their raw bytes. Aborted transactions are stepped over unless isolation
+// is read_uncommitted.
+//
+// What may double after a kill: what was in flight, and what was acknowledged and not yet committed.
 //
 // # The sink
 //
