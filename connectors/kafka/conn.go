@@ -140,11 +140,10 @@ func (c *conn) disconnected(err error) {
 
 func (c *conn) link(state linkState, e connectors.Event) {
 	c.mu.Lock()
-	changed := c.state != state
-	c.state = state
-	c.mu.Unlock()
-	if changed {
-		c.report(e)
+	defer c.mu.Unlock()
+	if c.state != state {
+		c.state = state
+		c.report(e) // never blocks; under the lock, so that the order of events is that of the changes
 	}
 }
 

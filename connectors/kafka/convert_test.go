@@ -45,7 +45,7 @@ func TestPartitionOfOrigin(t *testing.T) {
 		{bySource, stream, origin("nats:c/orders/5;hops=1"), []byte("k"), byMurmur2.choose(stream, nil, []byte("k"), 7)},
 		{bySource, stream, origin(""), []byte("k"), byMurmur2.choose(stream, nil, []byte("k"), 7)},
 		{bySource, stream, origin("kafka:"), []byte("k"), byMurmur2.choose(stream, nil, []byte("k"), 7)},
-		{byMurmur2, stream, origin("kafka:c/o/99999999999999999999/1;hops=1"), nil, int(positive(murmur2([]byte("S")))) % 7},
+		{byMurmur2, stream, origin("kafka:c/o/99999999999999999999/1;hops=1"), nil, int(positive(murmur2("S"))) % 7},
 	} {
 		if got := c.p.choose(c.b, &connectors.Message{Headers: c.h}, c.key, 7); got != c.want {
 			t.Errorf("%+v: %d, want %d", c, got, c.want)

@@ -39,7 +39,7 @@ func (p partitioner) choose(b *connectors.Batch, m *connectors.Message, key []by
 	}
 	switch {
 	case key == nil:
-		return int(positive(murmur2([]byte(b.Partition)))) % count
+		return int(positive(murmur2(b.Partition))) % count
 	case p == byFNV1a:
 		n := int32(fnv1a(key)) % int32(count)
 		return int(max(n, -n))
@@ -52,7 +52,7 @@ func (p partitioner) choose(b *connectors.Batch, m *connectors.Message, key []by
 // directly or, through NATS, by its Sluice-Origin.
 func originPartition(b *connectors.Batch, m *connectors.Message) (int64, bool) {
 	if strings.HasPrefix(b.Origin, "kafka:") {
-		return tailNumber([]byte(b.Partition))
+		return tailNumber(b.Partition)
 	}
 	origin, _ := findOrigin(m.Headers)
 	if !bytes.HasPrefix(origin, []byte("kafka:")) {
@@ -62,9 +62,13 @@ func originPartition(b *connectors.Batch, m *connectors.Message) (int64, bool) {
 	return tailNumber(place[:max(0, bytes.LastIndexByte(place, '/'))])
 }
 
-// tailNumber reads the number behind the last slash, without allocating.
-func tailNumber(b []byte) (n int64, ok bool) {
-	for _, c := range b[bytes.LastIndexByte(b, '/')+1:] {
+// tailNumber reads the number behind the last slash.
+func tailNumber[T string | []byte](text T) (n int64, ok bool) {
+	start := len(text)
+	for start > 0 && text[start-1] != '/' {
+		start--
+	}
+	for _, c := range []byte(text[start:]) {
 		if c < '0' || c > '9' || n > 1<<31 {
 			return 0, false
 		}
@@ -84,7 +88,7 @@ func fnv1a(b []byte) uint32 {
 }
 
 // murmur2 is org.apache.kafka.common.utils.Utils.murmur2.
-func murmur2(b []byte) uint32 {
+func murmur2[T string | []byte](b T) uint32 {
 	const m, r = 0x5bd1e995, 24
 	h := uint32(0x9747b28c) ^ uint32(len(b))
 	for ; len(b) >= 4; b = b[4:] {

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -274,4 +276,61 @@ func TestSinkRecreatedTopic(t *testing.T) {
 	createTopic(t, cluster, "t")
 	writeAll(t, s, "b", 0, 30, 10)
 	checkLanes(t, readAll(t, cluster.ListenAddrs(), 30, "t"), map[string]int{"b": 30})
+}
+
+// What may have been written stays here until its outcome is known, however long that takes: the bridge
+// would write it again under another sequence.
+func TestSinkKeepsWhatIsInDoubt(t *testing.T) {
+	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
+	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
+	s.producer.patience = time.Millisecond
+	h := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 4})
+	writeAll(t, s, "a", 0, 10, 10)
+	if h.Hits() != 4 {
+		t.Fatalf("%d faults", h.Hits())
+	}
+	checkLanes(t, readAll(t, cluster.ListenAddrs(), 10, "t"), map[string]int{"a": 10})
+}
+
+// A Write that is given up returns only when no request reads its messages any more.
+func TestSinkAbandonWaitsForEncoding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProducer(nil, nil, 0, 0, zerolog.Nop())
+		w := &write{encoding: 1, parts: make([]part, 1)}
+		w.parts[0] = part{write: w, target: &target{state: targetBusy}}
+		w.parts[0].target.queue = []*part{&w.parts[0]}
+		returned := false
+		go func() {
+			p.abandon(w)
+			returned = true
+		}()
+		synctest.Wait()
+		if returned {
+			t.Error("abandon did not wait")
+		}
+		p.release(&request{parts: []*part{&w.parts[0]}})
+		synctest.Wait()
+		if !returned {
+			t.Error("abandon still waits")
+		}
+	})
+}
+
+// A partition that gives out offsets again that it had acknowledged has lost messages, and that is said.
+func TestSinkRewoundPartition(t *testing.T) {
+	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
+	s, host := openTestSink(t, cluster.ListenAddrs(), "t", nil)
+	writeAll(t, s, "a", 0, 10, 10)
+	s.producer.mu.Lock()
+	s.producer.known()["t"].targets[0].last = 109 // as if more had been written before the leader changed
+	s.producer.mu.Unlock()
+	writeAll(t, s, "a", 10, 10, 10)
+	e, err := host.AwaitEvent(testContext(t), connectors.Dropped)
+	if err != nil || e.N != 100 || !strings.Contains(e.Text, "t/0") || !strings.Contains(e.Text, "offsets 10 to 109") {
+		t.Errorf("%+v, %v", e, err)
+	}
+	writeAll(t, s, "a", 20, 10, 10)
+	if n := len(host.Events()); n > 2 {
+		t.Errorf("%d events: it was said more than once", n)
+	}
 }
