@@ -139,10 +139,26 @@ const (
 	windowMemory = 1.5
 )
 
+// Memory returns how many bytes the process needs at most for all routes together, as far as that is
+// known: a connector may find out more once it is connected. The routes' own lines count the process
+// each.
+func (b *Bridge) Memory() int64 {
+	total := int64(processMemory)
+	for _, r := range b.routes {
+		total += r.heap(r.cfg.Source.Facts, r.cfg.Sink.Facts)
+	}
+	return total
+}
+
+// heap is what the route holds at most: its window and what its ends hold beside it.
+func (r *Route) heap(source, sink connectors.Facts) int64 {
+	return int64(windowMemory*float64(r.cfg.Window.Bytes)) + source.Memory + sink.Memory
+}
+
 // memory is the line that says how much memory the process needs for this route at most.
 func (r *Route) memory(source, sink connectors.Facts) string {
 	window := r.cfg.Window.Bytes
-	total := int64(windowMemory*float64(window)) + source.Memory + sink.Memory + processMemory
+	total := r.heap(source, sink) + processMemory
 	line := fmt.Sprintf("at most %s = 1.5 x %s window", mebibytes(total), mebibytes(window))
 	for _, f := range []connectors.Facts{source, sink} {
 		if f.Memory > 0 {

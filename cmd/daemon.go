@@ -69,7 +69,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 		}
 		return err
 	}
-	setMemoryLimit(d.log, a.env, limit)
+	setMemoryLimit(d.log, a.env, limit, d.bridge.Memory())
 	signals := a.signals
 	if signals == nil {
 		own := make(chan os.Signal, 2) // both signals, should they come before anybody looks

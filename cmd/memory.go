@@ -20,24 +20,34 @@ const (
 	defaultMemoryLimit = 512 << 20
 	minMemoryLimit     = 48 << 20
 	// memoryShare is how much of the limit the garbage collector may let stand; the rest is for what it
-	// does not count: the program's text, thread stacks, the kernel's buffers.
+	// does not count: the program's text, the kernel's buffers.
 	memoryShare = 0.9
+	// uncounted is the same where the routes' own need is the bound: part of what they say the process
+	// takes by itself.
+	uncounted = 24 << 20
 )
 
 // setMemoryLimit tells the garbage collector how much memory the process may take, unless GOMEMLIMIT
-// has done so, and logs it. fallback counts where no cgroup limits the process.
-func setMemoryLimit(log zerolog.Logger, env func(string) (string, bool), fallback connectors.Size) {
+// has done so, and logs it. That is what the routes need at most, for the collector would let the heap
+// grow to twice what is in use and make their memory lines untrue; and it is never more than the cgroup
+// allows, or fallback where no cgroup limits the process.
+func setMemoryLimit(log zerolog.Logger, env func(string) (string, bool), fallback connectors.Size, need int64) {
 	if text, set := env("GOMEMLIMIT"); set && text != "" {
-		log.Info().Str("limit", text).Str("from", "GOMEMLIMIT").Msg("memory limit")
+		log.Info().Str("limit", text).Str("from", "GOMEMLIMIT").Str("routes_need", mebibytes(need)).Msg("memory limit")
 		return
 	}
 	limit, from := int64(fallback), "--memory-limit"
 	if n, ok := cgroupLimit("/"); ok {
 		limit, from = n, "cgroup"
 	}
-	debug.SetMemoryLimit(int64(memoryShare * float64(limit)))
-	log.Info().Str("limit", mebibytes(limit)).Str("from", from).
-		Str("collector", mebibytes(int64(memoryShare*float64(limit)))).Msg("memory limit")
+	if need > limit {
+		log.Warn().Str("limit", mebibytes(limit)).Str("from", from).Str("routes_need", mebibytes(need)).
+			Msg("the routes may need more memory than there is: lower their window.max_bytes, or raise the limit")
+	}
+	collector := min(int64(memoryShare*float64(limit)), need-uncounted)
+	debug.SetMemoryLimit(collector)
+	log.Info().Str("limit", mebibytes(limit)).Str("from", from).Str("routes_need", mebibytes(need)).
+		Str("collector", mebibytes(collector)).Msg("memory limit")
 }
 
 func mebibytes(bytes int64) string { return strconv.FormatInt(bytes>>20, 10) + "MiB" }

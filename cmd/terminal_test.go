@@ -3,12 +3,14 @@ package cmd
 import (
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
 )
@@ -94,6 +96,33 @@ func TestCgroupLimit(t *testing.T) {
 		got, ok := cgroupLimit(tree(c.files))
 		if ok != (c.want > 0) || ok && got != c.want {
 			t.Errorf("%s: %d %v, want %d", c.name, got, ok, c.want)
+		}
+	}
+}
+
+// TestMemoryLimit: the collector keeps to what the routes say they need, unless the operator decides.
+func TestMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	for _, c := range []struct {
+		env      string
+		fallback connectors.Size
+		need     int64
+		want     int64
+		log      string
+	}{
+		{"", 512 << 20, 148 << 20, 124 << 20, `"collector":"124MiB"`},
+		{"", 100 << 20, 148 << 20, 90 << 20, "lower their window.max_bytes"},
+		{"1GiB", 100 << 20, 148 << 20, 1, "GOMEMLIMIT"},
+	} {
+		debug.SetMemoryLimit(1)
+		out := newBuffer()
+		setMemoryLimit(zerolog.New(out), func(string) (string, bool) { return c.env, c.env != "" }, c.fallback, c.need)
+		if n, limited := cgroupLimit("/"); limited && n < int64(c.fallback) {
+			t.Skip("the cgroup of this test is smaller")
+		}
+		if got := debug.SetMemoryLimit(-1); got != c.want || !strings.Contains(out.String(), c.log) {
+			t.Errorf("%d, want %d and %s in\n%s", got, c.want, c.log, out)
 		}
 	}
 }
