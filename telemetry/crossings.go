@@ -32,10 +32,10 @@ func (c *crossings) due(now time.Time, count uint64, stall bool) uint64 {
 	if c.tokens == 0 && !stall {
 		return 0
 	}
-	if stall {
-		c.tokens = max(c.tokens, 1)
+	if !stall {
+		c.tokens--
 	}
 	n := c.untold
-	c.tokens, c.last, c.untold = c.tokens-1, now, 0
+	c.last, c.untold = now, 0
 	return n
 }

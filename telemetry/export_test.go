@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-bridge/sluice/flowcontrol"
@@ -253,11 +255,11 @@ func TestShutdownOfACollectorThatIsGone(t *testing.T) {
 func TestFaultsAreToldOnce(t *testing.T) {
 	r := telemetrytest.New(t)
 	tel, out := start(t, Config{Endpoint: r.HTTP(), Metrics: "none"})
-	for range 5 {
+	for range 5 { // it comes and goes, which is told once too
 		tel.faults.note(&tel.faults.traces, errors.New("connection refused"))
+		tel.faults.note(&tel.faults.traces, nil)
+		tel.faults.note(&tel.faults.traces, nil)
 	}
-	tel.faults.note(&tel.faults.traces, nil)
-	tel.faults.note(&tel.faults.traces, nil)
 	if n := strings.Count(out.String(), "could not be sent"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, out)
 	}
@@ -268,6 +270,39 @@ func TestFaultsAreToldOnce(t *testing.T) {
 		t.Error("the failures are not counted")
 	}
 	shutdown(t, tel)
+}
+
+// The SDK's own errors come here too, one a minute at most.
+func TestErrorsOfTheSDK(t *testing.T) {
+	tel, out := start(t, Config{})
+	for i := range 10 {
+		otel.Handle(fmt.Errorf("inner trouble %d", i))
+	}
+	if n := strings.Count(out.String(), "inner trouble"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, out)
+	}
+	shutdown(t, tel)
+	otel.Handle(errors.New("after the end"))
+	if strings.Contains(out.String(), "after the end") {
+		t.Error("the log was used after Shutdown")
+	}
+}
+
+// stuck is a part that ignores its deadline.
+type stuck chan struct{}
+
+func (s stuck) Shutdown(context.Context) error { <-s; return nil }
+
+func TestShutdownOfAPartThatIsStuck(t *testing.T) {
+	tel, _ := start(t, Config{})
+	part := make(stuck)
+	defer close(part)
+	tel.ends = append(tel.ends, part)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := tel.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
 }
 
 // One who decides about the sampled flag does not decide about our cost.

@@ -2,11 +2,12 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -14,11 +15,18 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// repeatFaults is how long a failure that goes on is not told again.
-const repeatFaults = time.Hour
+// repeatFault is how long a failure that goes on is not told again, and anotherFault how long the next
+// failure waits after one was told.
+const (
+	repeatFault  = time.Hour
+	anotherFault = time.Minute
+)
+
+// sdkWarnings is the verbosity at which the SDK logs warnings beside errors.
+const sdkWarnings = 1
 
 // faults tells of what telemetry itself cannot do: once when it begins, once an hour while it lasts,
-// once when it is over. A collector that is away for a day makes 26 lines a signal.
+// once when it is over, and at most once a minute if it comes and goes.
 type faults struct {
 	log zerolog.Logger
 	// hung ends the exports that are still out when Shutdown runs out of time, so that no goroutine
@@ -34,12 +42,13 @@ type fault struct {
 	signal string
 	total  atomic.Uint64
 
-	mu       sync.Mutex
-	failing  bool
-	since    time.Time
-	told     time.Time
-	untold   int
-	lastText string
+	mu        sync.Mutex
+	failing   bool // of other: for ever, for nobody reports its success
+	announced bool // the failure that goes on was told
+	since     time.Time
+	told      time.Time // when one was told
+	text      string    // what was told
+	untold    int
 }
 
 func newFaults(log zerolog.Logger) *faults {
@@ -53,7 +62,7 @@ func newFaults(log zerolog.Logger) *faults {
 // to standard error in a form of their own.
 func (f *faults) adopt() {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { f.note(&f.other, err) }))
-	otel.SetLogger(logr.Discard())
+	otel.SetLogger(funcr.New(func(_, text string) { f.note(&f.other, errors.New(text)) }, funcr.Options{Verbosity: sdkWarnings}))
 }
 
 // release makes the handler silent, for the process's logger may be closed after Shutdown.
@@ -73,25 +82,30 @@ func (f *faults) note(s *fault, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	switch {
-	case err == nil && s.failing:
-		s.failing = false
-		f.log.Info().Str("signal", s.signal).Float64("seconds", seconds(now.Sub(s.since))).Msg("telemetry is sent again")
-	case err == nil:
-	case !s.failing && s != &f.other || s.told.IsZero() || now.Sub(s.told) >= repeatFaults:
-		if !s.failing {
-			s.since = now
+	if err == nil {
+		if s.announced {
+			f.log.Info().Str("signal", s.signal).Float64("seconds", seconds(now.Sub(s.since))).Msg("telemetry is sent again")
 		}
-		s.failing, s.told = s != &f.other, now
-		e := f.log.Warn().Str("signal", s.signal).Err(err)
-		if s.untold > 0 {
-			e = e.Int("repeats", s.untold)
-		}
-		e.Msg("telemetry could not be sent; messages move on regardless")
-		s.untold = 0
-	default:
-		s.untold++
+		s.failing, s.announced = false, false
+		return
 	}
+	if !s.failing {
+		s.failing, s.since = true, now
+	}
+	wait := anotherFault
+	if s.announced && (s != &f.other || err.Error() == s.text) {
+		wait = repeatFault
+	}
+	if !s.told.IsZero() && now.Sub(s.told) < wait {
+		s.untold++
+		return
+	}
+	e := f.log.Warn().Str("signal", s.signal).Err(err)
+	if s.untold > 0 {
+		e = e.Int("repeats", s.untold)
+	}
+	e.Msg("telemetry could not be sent; messages move on regardless")
+	s.announced, s.told, s.text, s.untold = true, now, err.Error(), 0
 }
 
 // guard returns a context for one export that also ends when Shutdown has run out of time.

@@ -46,10 +46,10 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Telemetry, error
 	}
 	t := &Telemetry{log: log, faults: newFaults(log), traffic: noop.NewTracerProvider(), stopped: make(chan struct{})}
 	t.stalls = t.traffic.Tracer(scope)
+	t.faults.adopt()
 	if err := t.open(ctx, cfg, plan); err != nil {
 		return nil, errors.Join(err, t.shutdownAll(ctx))
 	}
-	t.faults.adopt()
 	plan.announce(log)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.stop = stop

@@ -127,7 +127,6 @@ func (t *tracker) advance(e flowcontrol.Episode, s *RouteStatus) {
 func (t *tracker) open(s *RouteStatus) {
 	c := t.current
 	options := []trace.SpanStartOption{
-		trace.WithNewRoot(),
 		trace.WithTimestamp(c.latest.Begin),
 		trace.WithAttributes(routeAttributes(s)...),
 		trace.WithAttributes(windowAttributes(s)...),
@@ -139,6 +138,8 @@ func (t *tracker) open(s *RouteStatus) {
 			Attributes:  []attribute.KeyValue{attribute.String(AttrLinkRole, LinkOldest)},
 		}))
 	}
+	// A root of its own: a stall belongs to no message, and a sampled child of one that is not would be
+	// an orphan.
 	c.ctx, c.span = t.tracer.Start(context.Background(), SpanStall, options...)
 	c.mark = mark{context: c.span.SpanContext(), begin: c.latest.Begin}
 	t.stalls++
