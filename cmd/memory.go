@@ -20,11 +20,11 @@ const (
 	defaultMemoryLimit = 512 << 20
 	minMemoryLimit     = 48 << 20
 	// memoryShare is how much of the limit the garbage collector may let stand; the rest is for what it
-	// does not count: the program's text, the kernel's buffers.
+	// does not count: the text of the program, most of all.
 	memoryShare = 0.9
 	// uncounted is the same where the routes' own need is the bound: part of what they say the process
 	// takes by itself.
-	uncounted = 24 << 20
+	uncounted = 32 << 20
 )
 
 // setMemoryLimit tells the garbage collector how much memory the process may take, unless GOMEMLIMIT

@@ -111,7 +111,7 @@ func TestMemoryLimit(t *testing.T) {
 		want     int64
 		log      string
 	}{
-		{"", 512 << 20, 148 << 20, 124 << 20, `"collector":"124MiB"`},
+		{"", 512 << 20, 148 << 20, 116 << 20, `"collector":"116MiB"`},
 		{"", 100 << 20, 148 << 20, 90 << 20, "lower their window.max_bytes"},
 		{"1GiB", 100 << 20, 148 << 20, 1, "GOMEMLIMIT"},
 	} {
