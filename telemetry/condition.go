@@ -63,10 +63,10 @@ const startGrace = 2 * time.Second
 
 func newConditions() []*condition {
 	in := func(state flowcontrol.State) func(*RouteStatus) bool {
-		return func(s *RouteStatus) bool { return s.State == state && !s.Ended }
+		return func(s *RouteStatus) bool { return s.State == state }
 	}
 	// A route that is halted has closed its ends: that they are away then is no news.
-	working := func(s *RouteStatus) bool { return s.State != flowcontrol.Halted && !s.Ended }
+	working := func(s *RouteStatus) bool { return s.State != flowcontrol.Halted }
 	return []*condition{
 		{
 			kind: halted, ofState: true, outage: true, silent: true, on: in(flowcontrol.Halted),

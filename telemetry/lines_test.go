@@ -213,3 +213,17 @@ func TestLinesOfAStop(t *testing.T) {
 		c.sleep(5 * time.Second)
 	})
 }
+
+// A stop while brokers are away ends the watch, not the outage.
+func TestLinesOfAStopInAnOutage(t *testing.T) {
+	log := transcript(t, "stopaway", 10, func(c *script) {
+		c.connect()
+		c.sleep(time.Minute)
+		c.set(func(s *RouteStatus) { s.SinkConnected, s.Down, s.Detail = false, time.Now(), "connection reset" })
+		c.sleep(20 * time.Second)
+		c.set(func(s *RouteStatus) { s.Ended = true })
+	})
+	if strings.Contains(log, "sink connected") {
+		t.Error("the sink was said to be back")
+	}
+}
