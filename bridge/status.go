@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -51,9 +52,14 @@ func describe(end any, facts connectors.Facts) connectors.Facts {
 	return facts
 }
 
+// join puts what two ends say into one sentence. What both begin with, up to a colon, is said once.
 func join(source, sink string) string {
 	if source == "" || sink == "" {
 		return source + sink
+	}
+	promise, _, found := strings.Cut(source, ": ")
+	if rest, same := strings.CutPrefix(sink, promise+": "); found && same {
+		sink = rest
 	}
 	return source + "; " + sink
 }
