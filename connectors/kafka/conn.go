@@ -35,6 +35,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	state    linkState
+	held     map[string]bool        // see hold
 	versions map[int16]versionRange // nil until the brokers have told
 }
 
@@ -73,6 +74,7 @@ func newConn(c *Connection, env *connectors.Env) *conn {
 	return &conn{
 		transport: t, bootstrap: kafkago.TCP(c.Brokers...), clientID: c.ClientID,
 		timeout: time.Duration(c.DialTimeout), stop: stop, report: report, log: env.Logger, dialled: dialled,
+		held: map[string]bool{},
 	}
 }
 
@@ -138,9 +140,29 @@ func (c *conn) disconnected(err error) {
 	c.link(linkDown, connectors.Event{Kind: connectors.Disconnected, Err: err})
 }
 
+// hold makes err count as a disconnection, although brokers answer, until the same who calls with nil:
+// nothing can be read, and err says what can be done about it.
+func (c *conn) hold(who string, err error) {
+	c.mu.Lock()
+	held := c.held[who]
+	c.held[who] = err != nil
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.disconnected(err)
+	case held:
+		c.connected()
+	}
+}
+
 func (c *conn) link(state linkState, e connectors.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, held := range c.held {
+		if held && state == linkUp {
+			return
+		}
+	}
 	if c.state != state {
 		c.state = state
 		c.report(e) // never blocks; under the lock, so that the order of events is that of the changes

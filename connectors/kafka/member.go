@@ -56,7 +56,11 @@ func (m *member) run() {
 		}
 		fails++
 		m.s.log.Debug().Err(err).Msg("joining the group failed; it is tried again")
-		m.s.note(err)
+		if c, _ := codeOf(err); c.class() == classMisconfigured {
+			m.s.conn.hold("group", fmt.Errorf("kafka: %w", err))
+		} else {
+			m.s.note(err)
+		}
 		pause(ctx, m.s.backoff(fails))
 	}
 }
@@ -90,6 +94,8 @@ func (m *member) generation(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.s.conn.hold("group", nil)
+	m.s.signal(m.s.stale) // the keeper tells if a topic is missing
 	g := &generation{again: make(chan struct{}, 1)}
 	g.over, g.end = context.WithCancelCause(ctx)
 	m.mu.Lock()

@@ -31,6 +31,8 @@ type source struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
+	told string // what the keeper told last of missing topics; of its goroutine
+
 	// Of the goroutine that calls Fetch.
 	inflater wire.Inflater
 	timer    *time.Timer
@@ -97,12 +99,12 @@ type timing struct {
 	backoff   time.Duration // after the first failure; doubles up to maxBackoff
 }
 
-// The session is shorter than Java's 45 s because a killed daemon's partitions wait for it, and longer
-// than a broker's restart. A member learns only from a heartbeat that the group rebalances: their
+// The session is shorter than Java's 45 s because a killed daemon's partitions wait for it; a coordinator
+// that restarts gives its members a new one. A member learns only from a heartbeat that the group rebalances: their
 // interval is how long partitions rest that another member has left.
 func defaultTiming() timing {
 	return timing{
-		session: 15 * time.Second, rebalance: time.Minute, heartbeat: time.Second, drain: 30 * time.Second,
+		session: 10 * time.Second, rebalance: time.Minute, heartbeat: time.Second, drain: 30 * time.Second,
 		wait: 500 * time.Millisecond, request: 15 * time.Second, metadata: 10 * time.Second,
 		pace: 50 * time.Millisecond, backoff: 100 * time.Millisecond,
 	}

@@ -120,9 +120,9 @@ func TestSourceWaitsForAMissingTopic(t *testing.T) {
 	c := newCluster(t)
 	h := newHost()
 	s := open(t, c, h)
-	err := fetchError(t, s, h, func(err error) bool { return !connectors.IsPermanent(err) })
-	if !strings.Contains(err.Error(), "topic orders") {
-		t.Errorf("%v", err)
+	e := h.await(t, kind(connectors.Disconnected))
+	if !strings.Contains(e.Err.Error(), "topic orders: Unknown Topic Or Partition (3); create the topic") {
+		t.Errorf("%v", e.Err)
 	}
 	adm := admin(t, c)
 	if _, err := adm.CreateTopic(t.Context(), 2, 1, nil, "orders"); err != nil {
@@ -130,6 +130,9 @@ func TestSourceWaitsForAMissingTopic(t *testing.T) {
 	}
 	produce(t, newClient(t, c), "orders", 2, 0, 10)
 	checkOrder(t, drain(t, s, h, 20), 2, 0, 10)
+	if kinds := h.link(); !slices.Equal(kinds, []connectors.EventKind{connectors.Connected, connectors.Disconnected, connectors.Connected}) {
+		t.Errorf("reported %v", kinds)
+	}
 
 	// And sees that it grows.
 	if _, err := adm.CreatePartitions(t.Context(), 2, "orders"); err != nil {
@@ -190,17 +193,42 @@ func TestSourceReportsAnOutage(t *testing.T) {
 	g.set(false)
 	produce(t, newClient(t, c), "orders", 1, 10, 10)
 	checkOrder(t, drain(t, s, h, 10), 1, 10, 10)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var link []connectors.EventKind
-	for _, e := range h.events {
-		if e.Kind == connectors.Connected || e.Kind == connectors.Disconnected {
-			link = append(link, e.Kind)
-		}
-	}
+	link := h.link()
 	if want := []connectors.EventKind{connectors.Connected, connectors.Disconnected, connectors.Connected}; !slices.Equal(link, want) {
 		t.Errorf("reported %v, want %v", link, want)
 	}
+}
+
+func TestSourceOneOfItsTopicsIsMissing(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "orders"))
+	h := newHost()
+	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.Topics = List{"orders", "later"} })
+	err := fetchError(t, s, h, func(err error) bool { return !connectors.IsPermanent(err) })
+	if !strings.Contains(err.Error(), "topic later") {
+		t.Errorf("%v", err)
+	}
+	produce(t, newClient(t, c), "orders", 1, 0, 10)
+	checkOrder(t, drain(t, s, h, 10), 1, 0, 10)
+	if kinds := h.link(); !slices.Equal(kinds, []connectors.EventKind{connectors.Connected}) {
+		t.Errorf("reported %v", kinds)
+	}
+}
+
+func TestSourceMayNotUseTheGroup(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "orders"))
+	produce(t, newClient(t, c), "orders", 1, 0, 10)
+	for range 3 {
+		c.ControlKey(11, func(req kmsg.Request) (kmsg.Response, error, bool) {
+			return failWith(req, codeGroupAuthorization), nil, true
+		})
+	}
+	h := newHost()
+	s := open(t, c, h)
+	e := h.await(t, kind(connectors.Disconnected))
+	if !strings.Contains(e.Err.Error(), "join group sluice-test: Group Authorization Failed (30); grant the user READ on the group") {
+		t.Errorf("%v", e.Err)
+	}
+	checkOrder(t, drain(t, s, h, 10), 1, 0, 10)
 }
 
 func TestSourceTransactions(t *testing.T) {

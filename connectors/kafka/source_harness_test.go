@@ -163,6 +163,18 @@ func (h *host) await(t *testing.T, want func(connectors.Event) bool) connectors.
 	}
 }
 
+// link returns the reports of the connection, in order.
+func (h *host) link() (kinds []connectors.EventKind) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		if e.Kind == connectors.Connected || e.Kind == connectors.Disconnected {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	return kinds
+}
+
 func kind(k connectors.EventKind) func(connectors.Event) bool {
 	return func(e connectors.Event) bool { return e.Kind == k }
 }

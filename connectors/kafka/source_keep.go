@@ -53,15 +53,7 @@ func (s *source) lookAround() error {
 		return err
 	}
 	s.member.grown(known)
-	var missing []error
-	for _, name := range s.cfg.Topics {
-		if t := known.Topics[name]; t != nil {
-			missing = append(missing, t.err())
-		}
-	}
-	if err := errors.Join(missing...); err != nil {
-		s.tell(fmt.Errorf("kafka: %w", err))
-	}
+	missing := s.missing(known)
 	leaderless, quiet := s.lead(known)
 	if len(quiet) > 0 {
 		s.lookForLag(quiet)
@@ -69,7 +61,33 @@ func (s *source) lookAround() error {
 	if leaderless > 0 {
 		return codeError(codeLeaderNotAvailable, "%d partitions", leaderless)
 	}
-	return nil
+	return missing
+}
+
+// missing returns what is wrong with topics. Without a single sound one the source counts as
+// disconnected; else it is told once.
+func (s *source) missing(known *metadata) error {
+	var errs []error
+	for _, name := range s.cfg.Topics {
+		if t := known.Topics[name]; t != nil && t.err() != nil {
+			errs = append(errs, t.err())
+		}
+	}
+	err := errors.Join(errs...)
+	switch {
+	case err == nil:
+		s.conn.hold("topics", nil)
+		s.told = ""
+	case len(errs) == len(s.cfg.Topics):
+		s.conn.hold("topics", fmt.Errorf("kafka: %w", err))
+	default:
+		s.conn.hold("topics", nil)
+		if err.Error() != s.told {
+			s.told = err.Error()
+			s.tell(fmt.Errorf("kafka: %w", err))
+		}
+	}
+	return err
 }
 
 // lead sets the partitions' leaders. It returns how many have none, and all partitions if no fetch
