@@ -256,11 +256,12 @@ func checkSourceEnd(r *sourceRun) {
 		r.Fatalf("after the last message a batch of %d came", len(b.Messages))
 	}
 	if !errors.Is(err, io.EOF) {
-		more := make(chan struct{})
-		go func() { defer close(more); r.putLetters(10, 5, 64) }()
+		var more sync.WaitGroup
+		defer more.Wait()
+		more.Go(func() { r.putLetters(10, 5, 64) })
 		e.left = 5 * r.up.Partitions
 		e.fetchAll(wideRoom())
-		<-more
+		more.Wait()
 	}
 	if r.up.End == nil {
 		return
