@@ -36,7 +36,8 @@
 //	flowcontrol.stall.sequence                   segment   1 for the first
 //
 // Durations are doubles in seconds. Causes and blockers are those of package flowcontrol. What is
-// waited between two polls is put down to the blocker that the second one sees. An episode in which the
+// waited between two polls is put down to the cause and blocker that the first of them saw, if the
+// source waited then, else to those of the second. An episode in which the
 // source catches up at the sink's pace is a span too; its flowcontrol.stall.stalled is 0.
 //
 // Links carry flowcontrol.link.role: oldest_in_flight leads from the root to the message that was

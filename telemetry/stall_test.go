@@ -151,6 +151,27 @@ func TestSegmentsArriveWhileTheStallLasts(t *testing.T) {
 	}
 }
 
+// What comes after a long wait within the same half second is not blamed for it.
+func TestWaitIsPutDownToWhoHeldTheRoom(t *testing.T) {
+	_, spans := play(t, func(c *script) {
+		c.connect()
+		c.sleep(100 * time.Millisecond)
+		c.full(flowcontrol.BlockerAck)
+		c.sleep(800 * time.Millisecond) // polls after 400 ms of it
+		c.room()
+		c.full(flowcontrol.BlockerCommit)
+		c.clock.Wait(flowcontrol.CauseUncommitted, time.Now())
+		c.sleep(50 * time.Millisecond)
+		c.room()
+		c.set(func(s *RouteStatus) { s.Blocker = flowcontrol.BlockerCommit })
+		c.sleep(3 * time.Second)
+	})
+	root := named(spans, SpanStall)[0]
+	if got := attr(root, AttrCause) + " " + attr(root, AttrBlocker); got != "window.messages sink.ack" {
+		t.Errorf("cause, blocker = %s", got)
+	}
+}
+
 func TestStopEndsTheSpan(t *testing.T) {
 	_, spans := play(t, func(c *script) {
 		c.connect()

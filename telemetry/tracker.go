@@ -39,6 +39,8 @@ type tracker struct {
 type episode struct {
 	latest  flowcontrol.Episode // as of the last poll
 	blocker flowcontrol.Blocker // as of the last poll that saw one
+	waiting bool                // the last poll saw a wait going on
+	held    holdup              // by whom, then
 	waited  map[holdup]time.Duration
 	segment segment
 
@@ -104,20 +106,24 @@ func (t *tracker) begin(e flowcontrol.Episode) {
 	}
 }
 
-// advance puts what has been waited since the last poll down to whoever holds the room now, and opens
-// the span when it is due.
+// advance puts what has been waited since the last poll down to whoever held the room then, or holds it
+// now if the source was not waiting then, and opens the span when it is due.
 func (t *tracker) advance(e flowcontrol.Episode, s *RouteStatus) {
 	c := t.current
 	if b := blockerOf(s); b != flowcontrol.BlockerNone {
 		c.blocker = b
 	}
+	seen := holdup{e.Cause, c.blocker}
+	h := seen
 	if d := e.Waited - c.latest.Waited; d > 0 {
-		h := holdup{e.Cause, c.blocker}
+		if c.waiting { // most of it is that wait's, not of what may have come after it
+			h = c.held
+		}
 		t.waited[h] += d
 		c.waited[h] += d
 		c.segment.waited[h] += d
 	}
-	c.latest = e
+	c.latest, c.waiting, c.held = e, e.End.IsZero(), seen
 	if c.span == nil && e.Waited >= minStall {
 		t.open(s)
 	}
