@@ -37,7 +37,9 @@
 //
 // What may double: messages whose Write was given up (a hard end, kill -9) while their outcome was
 // open, and those of a batch whose partition forgot our sequences while its outcome was open (an
-// unclean leader election); the latter is reported.
+// unclean leader election, or producer.id.expiration.ms passed); where the broker tells, that is reported.
+// A partition that gives out offsets again that it had acknowledged has lost messages; that is reported as
+// Dropped, unless the topic's id says that it was created anew (KIP-516).
 //
 // # How messages are mapped
 //

@@ -55,9 +55,8 @@ func (p *producer) advance(part *part, o outcome) {
 	t.sequence = int32((int64(t.sequence) + int64(part.sealed)) & 0x7fffffff) // wraps as Kafka's does
 	if o.err == nil && o.base >= 0 {
 		if o.base <= t.last {
-			text := t.rewound(o.base)
-			p.log.Error().Msg(text)
-			p.conn.report(connectors.Event{Kind: connectors.Dropped, N: t.last - o.base + 1, Text: text})
+			t.rewound = &rewind{from: o.base, to: t.last}
+			p.refreshSoon()
 		}
 		t.last = o.base + int64(part.sealed) - 1
 	}

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
 )
 
 // refreshEvery is how often metadata is asked for without a reason: new partitions and a cluster that
@@ -115,9 +117,13 @@ func (p *producer) update(old *sinkTopic, now *topic) *sinkTopic {
 		if i < len(now.Partitions) {
 			t.leader = now.Partitions[i].Leader
 		}
-		if recreated {
+		switch {
+		case recreated && t.rewound == nil:
 			t.last = -1
+		case !recreated && t.rewound != nil:
+			p.tellRewind(t)
 		}
+		t.rewound = nil
 	}
 	// A topic that was created anew with fewer partitions leaves parts behind that wait for a leader in
 	// vain; they are given up with that error and routed anew.
@@ -125,10 +131,16 @@ func (p *producer) update(old *sinkTopic, now *topic) *sinkTopic {
 	return fresh
 }
 
-// rewound says that a partition gave out an offset again that it had acknowledged before.
-func (t *target) rewound(base int64) string {
-	return fmt.Sprintf("%s/%d at the sink: Kafka lost acknowledged messages at offsets %d to %d (was a leader elected uncleanly, or the topic created anew?)",
-		t.topic, t.number, base, t.last)
+// rewind is what a partition that gave out offsets again has forgotten: [from, to].
+type rewind struct{ from, to int64 }
+
+// tellRewind reports that a partition has lost what it had acknowledged. It is called once it is known
+// that the topic is still the same one. p.mu is held.
+func (p *producer) tellRewind(t *target) {
+	text := fmt.Sprintf("%s/%d at the sink: Kafka lost acknowledged messages at offsets %d to %d (was a leader elected uncleanly?)",
+		t.topic, t.number, t.rewound.from, t.rewound.to)
+	p.log.Error().Msg(text)
+	p.conn.report(connectors.Event{Kind: connectors.Dropped, N: t.rewound.to - t.rewound.from + 1, Text: text})
 }
 
 // jitter returns a random time up to a bound that doubles with every attempt.

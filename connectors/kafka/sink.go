@@ -111,7 +111,11 @@ func (s *sink) Describe() connectors.Facts {
 	if m := s.conn.cached(); m != nil {
 		brokers = len(m.Brokers)
 	}
-	return sinkFacts(&s.config, s.about, brokers)
+	facts := sinkFacts(&s.config, s.about, brokers)
+	if !s.env.Headers {
+		facts.Touches = facts.Touches[:1]
+	}
+	return facts
 }
 
 // sinkFacts describes a sink; brokers is 0 until the cluster has told.

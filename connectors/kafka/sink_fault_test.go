@@ -261,10 +261,10 @@ func TestSinkGivesBack(t *testing.T) {
 	checkLanes(t, readAll(t, cluster.ListenAddrs(), 20, "t"), map[string]int{"a": 20})
 }
 
-// A topic that was deleted and created anew is written to again, without a false alarm about sequences.
+// A topic that was deleted and created anew is written to again, without a false alarm about lost messages.
 func TestSinkRecreatedTopic(t *testing.T) {
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
-	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
+	s, host := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	writeAll(t, s, "a", 0, 30, 10)
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.TimeoutMillis, req.TopicNames = 5000, []string{"t"}
@@ -276,6 +276,11 @@ func TestSinkRecreatedTopic(t *testing.T) {
 	createTopic(t, cluster, "t")
 	writeAll(t, s, "b", 0, 30, 10)
 	checkLanes(t, readAll(t, cluster.ListenAddrs(), 30, "t"), map[string]int{"b": 30})
+	for _, e := range host.Events() {
+		if e.Kind == connectors.Dropped {
+			t.Errorf("a deliberate act is no loss: %s", e.Text)
+		}
+	}
 }
 
 // What may have been written stays here until its outcome is known, however long that takes: the bridge
