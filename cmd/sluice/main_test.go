@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 // process is a running sluice.
 type process struct {
 	*exec.Cmd
-	out output
+	out   output
+	admin string // address; empty until somebody asked
 }
 
 // output collects what a process writes and tells when something came.
@@ -182,11 +183,11 @@ func frozen(ctx context.Context, t *testing.T, drain string) *process {
 		}
 	}
 	p := start(ctx, t, "run", "-c", file, "--log-format", "json")
-	address, _, _ := strings.Cut(p.out.await(ctx, t, `"address":"`), `"`)
+	p.admin, _, _ = strings.Cut(p.out.await(ctx, t, `"address":"`), `"`)
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for {
-		if _, body := get(ctx, t, address+"/status"); strings.Contains(body, `"window":{"messages":3,`) {
+		if _, body := get(ctx, t, p.admin+"/status"); strings.Contains(body, `"window":{"messages":3,`) {
 			return p
 		}
 		select {
@@ -205,6 +206,9 @@ func TestFrozenSink(t *testing.T) {
 	for _, p := range []*process{late, forced} {
 		p.signal(t)
 		p.out.await(ctx, t, "draining")
+	}
+	if code, body := get(ctx, t, forced.admin+"/readyz"); code != 503 || !strings.Contains(body, `"draining":true`) {
+		t.Errorf("/readyz: %d %s", code, body)
 	}
 	forced.signal(t)
 	if code := forced.code(t); code != 143 || !strings.Contains(forced.out.String(), "3 messages are not committed and will come again") {
