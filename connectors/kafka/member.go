@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +28,7 @@ type member struct {
 // generation is the time from one join to the next.
 type generation struct {
 	as    wire.Member
-	over  context.Context // ends when the group has given our partitions to others
+	over  context.Context //nolint:containedctx // a span of time, not of a call: ends when the group has given our partitions to others
 	end   context.CancelCauseFunc
 	again chan struct{} // capacity 1: everybody has to join anew
 }
@@ -141,139 +139,6 @@ func (m *member) revoke(g *generation, feeds []*feed) {
 		names[i] = f.name
 	}
 	m.s.host.Revoke(limited, names...)
-}
-
-// beat sends heartbeats until ctx ends.
-func (m *member) beat(ctx context.Context, g *generation) {
-	s := m.s
-	body := wire.AppendHeartbeat(nil, &g.as)
-	for {
-		pause(ctx, s.timing.heartbeat)
-		if ctx.Err() != nil {
-			return
-		}
-		answer, err := m.call(ctx, max(s.timing.session/3, time.Second), &wire.Call{
-			Key: wire.HeartbeatKey, Version: wire.HeartbeatVersion, Body: body,
-		})
-		if ctx.Err() != nil {
-			return
-		}
-		var c int16
-		if err == nil {
-			c, err = wire.ReadHeartbeat(answer.Body)
-		}
-		if err != nil {
-			s.note(err)
-			continue
-		}
-		switch code(c) {
-		case codeNone:
-			s.conn.connected()
-		case codeRebalanceInProgress:
-			g.rejoin()
-		case codeIllegalGeneration, codeUnknownMemberID, codeFencedInstanceID:
-			m.lost(&g.as, code(c))
-		default:
-			m.moved(code(c))
-			s.note(codeError(code(c), "heartbeat to group %s", s.cfg.Group))
-		}
-	}
-}
-
-func (g *generation) rejoin() {
-	select {
-	case g.again <- struct{}{}:
-	default:
-	}
-}
-
-// lost ends the generation of as, if it is the current one: the group goes on without us.
-func (m *member) lost(as *wire.Member, c code) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.joined == nil || m.joined.as != *as {
-		return
-	}
-	err := codeError(c, "group %s, member %s", m.s.cfg.Group, m.me.ID)
-	if c == codeUnknownMemberID {
-		m.me.ID = ""
-	}
-	if c == codeFencedInstanceID {
-		err = connectors.Permanent(err)
-	}
-	m.s.log.Warn().Err(err).Msg("the group goes on without us; joining again")
-	m.joined.end(err)
-}
-
-// call sends a request to the coordinator, which it finds first if need be.
-func (m *member) call(ctx context.Context, timeout time.Duration, req *wire.Call) (*wire.Answer, error) {
-	m.mu.Lock()
-	node := m.node
-	m.mu.Unlock()
-	if node < 0 {
-		var err error
-		if node, err = m.find(ctx); err != nil {
-			return nil, err
-		}
-	}
-	req.Node = node
-	answer, err := m.s.conn.call(ctx, timeout, req)
-	if err != nil && ctx.Err() == nil {
-		m.forget()
-	}
-	return answer, err
-}
-
-// moved looks elsewhere for the coordinator if c says that it is not where we asked.
-func (m *member) moved(c code) {
-	if c.class() == classCoordinator {
-		m.forget()
-	}
-}
-
-func (m *member) forget() {
-	m.mu.Lock()
-	m.node = -1
-	m.mu.Unlock()
-}
-
-// find asks a configured broker, and some of those known, who coordinates the group.
-func (m *member) find(ctx context.Context) (int32, error) {
-	nodes := []int32{wire.AnyBroker}
-	if known := m.s.conn.cached(); known != nil {
-		nodes = append(nodes, slices.Sorted(maps.Keys(known.Brokers))...)
-	}
-	var first error
-	for _, node := range nodes[:min(len(nodes), maxBrokersToAsk)] {
-		answer, err := m.s.conn.call(ctx, m.s.timing.request, &wire.Call{
-			Key: wire.FindCoordinatorKey, Version: wire.FindCoordinatorVersion, Node: node,
-			Body: wire.AppendFindCoordinator(nil, m.s.cfg.Group),
-		})
-		if err == nil {
-			return m.found(answer)
-		}
-		if ctx.Err() != nil {
-			return -1, ctx.Err()
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return -1, first
-}
-
-func (m *member) found(answer *wire.Answer) (int32, error) {
-	node, c, err := wire.ReadCoordinator(answer.Body)
-	if err := errors.Join(err, codeError(code(c), "find the coordinator of group %s", m.s.cfg.Group)); err != nil {
-		return -1, err
-	}
-	if node < 0 {
-		return -1, fmt.Errorf("group %s has no coordinator", m.s.cfg.Group)
-	}
-	m.mu.Lock()
-	m.node = node
-	m.mu.Unlock()
-	return node, nil
 }
 
 // leave says goodbye, so that the partitions move at once. A static member keeps them for its restart.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +26,7 @@ type source struct {
 	member *member
 	window connectors.Room
 
-	life context.Context // ends with Close
+	life context.Context //nolint:containedctx // ends with Close; goroutines of ours outlive the calls that begin them
 	stop context.CancelFunc
 	work sync.WaitGroup
 
@@ -74,7 +73,6 @@ type feed struct {
 	located   bool // next is known
 	gone      bool // revoked: whatever still comes of it is dropped
 	paused    bool
-	asked     bool // in the request that is out
 	next      int64
 	end       int64 // behind the last message, -1: unknown
 	leader    int32 // -1: none
@@ -204,50 +202,6 @@ func (s *source) setPaused(name string, paused bool) {
 			f.paused = paused
 		}
 	}
-}
-
-// Lag implements connectors.Lagger.
-func (s *source) Lag() (messages int64, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.feeds {
-		if !f.located || f.end < 0 {
-			return 0, false
-		}
-		messages += max(0, f.end-f.next)
-	}
-	return messages, len(s.feeds) > 0
-}
-
-// Describe implements connectors.Describer.
-func (s *source) Describe() connectors.Facts { return *s.facts.Load() }
-
-// describe renews what Describe returns.
-func (s *source) describe(brokers int, backlog string) {
-	f := sourceFacts(&s.cfg)
-	f.Memory, f.MemoryFor = fetchMemory(brokers, s.cfg.FetchMaxBytes)
-	f.Backlog = backlog
-	s.facts.Store(&f)
-}
-
-// sourceFacts is what is known before any broker was asked; each configured address is taken for one.
-func sourceFacts(c *SourceConfig) connectors.Facts {
-	f := connectors.Facts{
-		Guarantee: "at least once: the group's position follows what the sink has acknowledged",
-		Order:     "by partition",
-		Touches:   []string{"group " + c.Group},
-	}
-	f.Memory, f.MemoryFor = fetchMemory(max(1, len(c.Brokers)), c.FetchMaxBytes)
-	return f
-}
-
-// fetchMemory is what may be held beyond the window: one answer a broker.
-func fetchMemory(brokers int, size connectors.Size) (int64, string) {
-	word := "brokers"
-	if brokers == 1 {
-		word = "broker"
-	}
-	return int64(brokers) * int64(size), fmt.Sprintf("%d %s x %v fetch", brokers, word, size)
 }
 
 // Close implements connectors.Source: it says goodbye to the group, unless membership is static.

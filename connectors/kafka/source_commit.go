@@ -109,9 +109,9 @@ func (s *source) commit(ctx context.Context, as *wire.Member, parts []wire.Offse
 		return fmt.Errorf("kafka: commit to group %s: %d partitions answered of %d", s.cfg.Group, len(results), len(parts))
 	}
 	for _, r := range results {
-		switch c := code(r.Code); {
-		case c == codeNone:
-		case c == codeIllegalGeneration, c == codeUnknownMemberID, c == codeFencedInstanceID:
+		switch c := code(r.Code); c {
+		case codeNone:
+		case codeIllegalGeneration, codeUnknownMemberID, codeFencedInstanceID:
 			s.member.lost(as, c)
 			return nil
 		default:

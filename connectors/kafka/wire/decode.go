@@ -3,8 +3,6 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash/crc32"
 	"slices"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -39,28 +37,6 @@ type Reader struct {
 	left    int     // how many
 	last    int64   // offset of the last record that was read
 }
-
-// batch is a record batch's header.
-type batch struct {
-	raw        []byte
-	base, end  int64 // first and last offset
-	attributes int16
-	first, max int64 // timestamps
-	producer   int64
-	count      int
-}
-
-const (
-	headerSize = 61
-	frameSize  = 12 // base offset and length
-
-	codecMask     = 0x07
-	logAppendTime = 0x08
-	transactional = 0x10
-	control       = 0x20
-)
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // NewReader returns a reader of section, whose holder it becomes, from offset next on. aborted is what
 // the broker sent along; it is sorted in place.
@@ -218,83 +194,4 @@ func isAbort(records []byte) bool {
 	c.varint() // offset
 	key := c.bytes()
 	return c.ok() && len(key) >= 4 && binary.BigEndian.Uint16(key[2:]) == 0
-}
-
-// parse checks the batch at the start of rest. ok is false where rest ends first.
-func (r *Reader) parse() (_ batch, ok bool, err error) {
-	b, next := r.rest, r.next
-	if len(b) < frameSize {
-		return batch{}, false, nil
-	}
-	base, length := int64(binary.BigEndian.Uint64(b)), int(int32(binary.BigEndian.Uint32(b[8:])))
-	// Where the length is nonsense the next batch cannot be found: the rest of the section is the fault.
-	if length < 5 {
-		return batch{}, false, corrupt(b, next, max(next, base)+1, "its length is %d", length)
-	}
-	if len(b) < frameSize+length {
-		return batch{}, false, nil
-	}
-	raw := b[: frameSize+length : frameSize+length]
-	if magic := raw[16]; magic != 2 {
-		return batch{}, false, corrupt(raw, next, max(next, base)+1,
-			"it has message format v%d, only v2 is supported (brokers of Kafka 4.0 convert when a topic is rewritten)", magic)
-	}
-	if len(raw) < headerSize {
-		return batch{}, false, corrupt(raw, next, max(next, base)+1, "its length is %d", length)
-	}
-	h := batch{
-		raw: raw, base: base,
-		end:        base + int64(int32(binary.BigEndian.Uint32(raw[23:]))),
-		attributes: int16(binary.BigEndian.Uint16(raw[21:])),
-		first:      int64(binary.BigEndian.Uint64(raw[27:])),
-		max:        int64(binary.BigEndian.Uint64(raw[35:])),
-		producer:   int64(binary.BigEndian.Uint64(raw[43:])),
-		count:      int(int32(binary.BigEndian.Uint32(raw[57:]))),
-	}
-	after := r.behind(&h, b[len(raw):])
-	if sum := binary.BigEndian.Uint32(raw[17:]); sum != crc32.Checksum(raw[21:], castagnoli) {
-		return h, false, corrupt(raw, next, after, "its checksum is wrong")
-	}
-	if base < 0 || h.end < base || h.count < 0 || int64(h.count) > h.end-base+1 {
-		return h, false, corrupt(raw, next, after, "it claims %d messages at offsets %d to %d", h.count, base, h.end)
-	}
-	return h, true, nil
-}
-
-// behind returns where to go on behind a batch that is not to be trusted: where the next one begins, or
-// behind what it says is its last offset if such an offset exists, else one further, so that nothing
-// behind it is skipped. rest is what follows it in the section.
-func (r *Reader) behind(h *batch, rest []byte) int64 {
-	limit := r.Limit
-	if limit <= 0 {
-		limit = h.base + int64(h.count)
-	}
-	if len(rest) >= 8 {
-		if base := int64(binary.BigEndian.Uint64(rest)); base >= r.next && base > h.base && base <= max(limit, h.base+int64(h.count)) {
-			return base
-		}
-	}
-	if h.end >= r.next && h.end < limit {
-		return h.end + 1
-	}
-	return max(r.next, h.base) + 1
-}
-
-// CorruptError says that a record batch could not be decoded. It has been stepped over.
-type CorruptError struct {
-	Offset int64  // the offset wanted from it
-	Next   int64  // the offset behind it
-	Raw    []byte // the batch as the broker sent it
-	Err    error
-}
-
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("record batch at offset %d: %v", e.Offset, e.Err)
-}
-
-// Unwrap returns what is wrong with the batch.
-func (e *CorruptError) Unwrap() error { return e.Err }
-
-func corrupt(raw []byte, offset, next int64, format string, args ...any) *CorruptError {
-	return &CorruptError{Offset: offset, Next: next, Raw: raw, Err: fmt.Errorf(format, args...)}
 }

@@ -315,7 +315,7 @@ func TestReaderLogAppendTime(t *testing.T) {
 // Java's snappy stream: a magic, two versions, blocks with their lengths.
 func TestReaderXerialSnappy(t *testing.T) {
 	raw := made{n: 3, attrs: codecSnappy, change: func(b *kmsg.RecordBatch) {
-		framed := append(bytes.Clone(xerial), 0, 0, 0, 1, 0, 0, 0, 1)
+		framed := append([]byte(xerial), 0, 0, 0, 1, 0, 0, 0, 1)
 		for _, part := range [][]byte{b.Records[:10], b.Records[10:]} {
 			block := s2.EncodeSnappy(nil, part)
 			framed = append(binary.BigEndian.AppendUint32(framed, uint32(len(block))), block...)

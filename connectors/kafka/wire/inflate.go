@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
@@ -184,7 +183,7 @@ func readAll(dst []byte, r io.Reader) (int, error) {
 	for n < len(dst) {
 		got, err := r.Read(dst[n:])
 		n += got
-		if err == io.EOF { //nolint:errorlint // io.Reader says so
+		if err == io.EOF {
 			return n, nil
 		}
 		if err != nil {
@@ -196,62 +195,8 @@ func readAll(dst []byte, r io.Reader) (int, error) {
 	switch {
 	case got > 0:
 		return n, errFull
-	case err == io.EOF: //nolint:errorlint // as above
+	case err == io.EOF:
 		return n, nil
 	}
 	return n, err
-}
-
-// xerial starts what Java's snappy stream writes: this magic and two version numbers, then blocks with
-// a length of four bytes each. Others write a single block.
-var xerial = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
-
-const xerialHead = 16
-
-// snappySize returns the decompressed size that src claims.
-func snappySize(src []byte) (int64, error) {
-	var size int64
-	err := snappyBlocks(src, func(block []byte) error {
-		n, err := s2.DecodedLen(block)
-		// A copy element of three bytes makes at most 64.
-		if err == nil && n > 32*len(block) {
-			err = s2.ErrCorrupt
-		}
-		size += int64(n)
-		return err
-	})
-	return size, err
-}
-
-func snappy(dst, src []byte) (int, error) {
-	n := 0
-	err := snappyBlocks(src, func(block []byte) error {
-		got, err := s2.Decode(dst[n:], block)
-		if err == nil && len(got) > len(dst)-n {
-			err = errFull
-		}
-		n += len(got)
-		return err
-	})
-	return n, err
-}
-
-func snappyBlocks(src []byte, each func(block []byte) error) error {
-	if !bytes.HasPrefix(src, xerial) {
-		return each(src)
-	}
-	if len(src) < xerialHead {
-		return io.ErrUnexpectedEOF
-	}
-	for src = src[xerialHead:]; len(src) > 0; {
-		if len(src) < 4 || int64(binary.BigEndian.Uint32(src)) > int64(len(src)-4) {
-			return io.ErrUnexpectedEOF
-		}
-		end := 4 + int(binary.BigEndian.Uint32(src))
-		if err := each(src[4:end]); err != nil {
-			return err
-		}
-		src = src[end:]
-	}
-	return nil
 }
