@@ -47,15 +47,20 @@ type condition struct {
 	traceID trace.TraceID
 
 	lastTold time.Time
-	step     int // index into gaps
+	step     int // index into gaps()
 	repeats  int // times that it began and was not told
 }
 
 // gaps are the times between two tellings of a condition that comes again and again, such as the loss
 // of a broker that restarts in a loop. A condition that was gone for calmAfter starts anew.
-var gaps = []time.Duration{0, 0, 0, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
+func gaps() [numGaps]time.Duration {
+	return [...]time.Duration{0, 0, 0, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
+}
 
-const calmAfter = 10 * time.Minute
+const (
+	numGaps   = 7
+	calmAfter = 10 * time.Minute
+)
 
 // startGrace is how long a route may take to connect for the first time before a line says that it
 // has not.
@@ -129,9 +134,6 @@ func (c *condition) observe(now time.Time, s *RouteStatus) change {
 	}
 	if !c.active {
 		c.active, c.since = true, c.beginning(now, s)
-		if !c.mayTell(now) {
-			c.repeats++
-		}
 	}
 	c.quiet = time.Time{}
 	grace := c.grace
@@ -141,7 +143,7 @@ func (c *condition) observe(now time.Time, s *RouteStatus) change {
 	if c.told || now.Sub(c.since) < grace || !c.mayTell(now) {
 		return unchanged
 	}
-	c.told, c.lastTold, c.step = true, now, min(c.step+1, len(gaps)-1)
+	c.told, c.lastTold, c.step = true, now, min(c.step+1, numGaps-1)
 	return began
 }
 
@@ -163,6 +165,9 @@ func (c *condition) gone(now time.Time, s *RouteStatus) change {
 	}
 	c.active = false
 	if !c.told {
+		if !c.mayTell(now) {
+			c.repeats++
+		}
 		return unchanged
 	}
 	c.told = false
@@ -188,7 +193,7 @@ func (c *condition) away() bool { return c.kind == sourceAway || c.kind == sinkA
 
 // mayTell reports whether enough time has passed since the condition was told last.
 func (c *condition) mayTell(now time.Time) bool {
-	return !c.told && (c.lastTold.IsZero() || now.Sub(c.lastTold) >= gaps[c.step])
+	return !c.told && (c.lastTold.IsZero() || now.Sub(c.lastTold) >= gaps()[c.step])
 }
 
 func (c *condition) text(s *RouteStatus) string {

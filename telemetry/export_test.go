@@ -53,7 +53,7 @@ func start(t *testing.T, cfg Config) (*Telemetry, *output) {
 
 func shutdown(t *testing.T, tel *Telemetry) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	if err := tel.Shutdown(ctx); err != nil {
 		t.Errorf("shutdown: %v", err)

@@ -29,10 +29,10 @@ const sdkWarnings = 1
 // once when it is over, and at most once a minute if it comes and goes.
 type faults struct {
 	log zerolog.Logger
-	// hung ends the exports that are still out when Shutdown runs out of time, so that no goroutine
-	// outlives it by the exporters' own timeouts.
-	hung context.Context
-	hang context.CancelFunc
+	// abandon ends the exports that are still out when Shutdown runs out of time, so that no goroutine
+	// outlives it by the exporters' own timeouts; onAbandon lets an export hear of it.
+	abandon   func()
+	onAbandon func(func()) (forget func() bool)
 
 	traces, metrics, other fault
 	released               atomic.Bool
@@ -53,7 +53,9 @@ type fault struct {
 
 func newFaults(log zerolog.Logger) *faults {
 	f := &faults{log: log}
-	f.hung, f.hang = context.WithCancel(context.Background())
+	hung, hang := context.WithCancel(context.Background())
+	f.abandon = hang
+	f.onAbandon = func(do func()) func() bool { return context.AfterFunc(hung, do) }
 	f.traces.signal, f.metrics.signal, f.other.signal = "traces", "metrics", "sdk"
 	return f
 }
@@ -61,15 +63,14 @@ func newFaults(log zerolog.Logger) *faults {
 // adopt sends the SDK's own errors here. The SDK has one handler a process; without it errors would go
 // to standard error in a form of their own.
 func (f *faults) adopt() {
+	//nolint:forbidigo // a handler, not a provider: the SDK takes its errors nowhere else
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { f.note(&f.other, err) }))
+	//nolint:forbidigo // as above
 	otel.SetLogger(funcr.New(func(_, text string) { f.note(&f.other, errors.New(text)) }, funcr.Options{Verbosity: sdkWarnings}))
 }
 
 // release makes the handler silent, for the process's logger may be closed after Shutdown.
 func (f *faults) release() { f.released.Store(true) }
-
-// abandon cancels the exports that are still out.
-func (f *faults) abandon() { f.hang() }
 
 // note takes the outcome of an export; nil is a success.
 func (f *faults) note(s *fault, err error) {
@@ -111,8 +112,8 @@ func (f *faults) note(s *fault, err error) {
 // guard returns a context for one export that also ends when Shutdown has run out of time.
 func (f *faults) guard(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	detach := context.AfterFunc(f.hung, cancel)
-	return ctx, func() { detach(); cancel() }
+	forget := f.onAbandon(cancel)
+	return ctx, func() { forget(); cancel() }
 }
 
 // guardedSpans keeps the errors of an exporter from the SDK's global handler.

@@ -21,8 +21,10 @@ type lines struct {
 	progress int       // lines about its progress
 }
 
-// progressAfter says when a line tells that an outage goes on.
-var progressAfter = []time.Duration{time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour}
+// progressAfter says after how long the lines tell that an outage goes on.
+func progressAfter() [4]time.Duration {
+	return [...]time.Duration{time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour}
+}
 
 // maxProgress is the number of lines of an outage from which on its progress is not told, so that the
 // lines of its end still fit in ten.
@@ -82,13 +84,16 @@ func (l *lines) begin(c *condition, s *RouteStatus, sc trace.SpanContext) {
 		e = e.Int("repeats", c.repeats)
 		c.repeats = 0
 	}
-	describe(e, c, s, sc).Msg(c.text(s))
+	describe(e, c, s, sc)
+	e.Msg(c.text(s))
 }
 
 func (l *lines) end(c *condition, now time.Time) {
 	if !c.silent {
 		l.count()
-		l.duration(l.log.Info(), c, now).Msg(c.overText)
+		e := l.log.Info()
+		duration(e, c, now)
+		e.Msg(c.overText)
 	}
 	for _, other := range l.conditions {
 		if other.told && other.outage && other != c {
@@ -99,34 +104,35 @@ func (l *lines) end(c *condition, now time.Time) {
 }
 
 // duration adds for how long a condition held, and the trace that shows it.
-func (l *lines) duration(e *zerolog.Event, c *condition, now time.Time) *zerolog.Event {
+func duration(e *zerolog.Event, c *condition, now time.Time) {
 	until := c.quiet
 	if until.IsZero() {
 		until = now
 	}
-	e = e.Float64("seconds", seconds(until.Sub(c.since)))
+	e.Float64("seconds", seconds(until.Sub(c.since)))
 	if c.trace.IsValid() {
-		e = e.Hex("trace_id", c.traceID[:])
+		e.Hex("trace_id", c.traceID[:])
 	}
 	c.trace = trace.SpanContext{}
-	return e
 }
 
 // outageProgress tells that an outage goes on.
 func (l *lines) outageProgress(now time.Time, s *RouteStatus, sc trace.SpanContext) {
-	if l.outage.IsZero() || l.progress == len(progressAfter) || now.Sub(l.outage) < progressAfter[l.progress] {
+	if l.outage.IsZero() {
 		return
 	}
-	for l.progress < len(progressAfter) && now.Sub(l.outage) >= progressAfter[l.progress] {
+	before := l.progress
+	for after := progressAfter(); l.progress < len(after) && now.Sub(l.outage) >= after[l.progress]; {
 		l.progress++
 	}
-	if l.told >= maxProgress {
+	if l.progress == before || l.told >= maxProgress {
 		return
 	}
 	if c := l.worst(); c != nil {
 		l.count()
 		e := l.log.Warn().Float64("seconds", seconds(now.Sub(c.since)))
-		describe(e, c, s, sc).Msg("still: " + c.text(s))
+		describe(e, c, s, sc)
+		e.Msg("still: " + c.text(s))
 	}
 }
 
@@ -151,7 +157,9 @@ func (l *lines) stop(now time.Time, outcome string) {
 	for _, c := range l.conditions {
 		if c.told && !c.silent {
 			l.count()
-			l.duration(l.log.Info(), c, now).Str("outcome", outcome).Msg("watch ends; until now: " + c.start)
+			e := l.log.Info().Str("outcome", outcome)
+			duration(e, c, now)
+			e.Msg("watch ends; until now: " + c.start)
 		}
 		c.told = false
 	}
@@ -160,27 +168,26 @@ func (l *lines) stop(now time.Time, outcome string) {
 func (l *lines) count() { l.told++ }
 
 // describe adds what an operator needs to know first.
-func describe(e *zerolog.Event, c *condition, s *RouteStatus, sc trace.SpanContext) *zerolog.Event {
+func describe(e *zerolog.Event, c *condition, s *RouteStatus, sc trace.SpanContext) {
 	if c.kind == stalled {
-		e = e.Stringer("cause", s.Cause).Str("blocker", blockerName(blockerOf(s)))
+		e.Stringer("cause", s.Cause).Str("blocker", blockerName(blockerOf(s)))
 	}
 	if c.outage {
-		e = e.Int64("in_flight", s.Window.Messages)
+		e.Int64("in_flight", s.Window.Messages)
 	}
 	if c.kind == stalled && len(s.InFlight) > 0 {
-		e = e.Str("partition", s.InFlight[0].Partition).Int64("offset", s.InFlight[0].Offset)
+		e.Str("partition", s.InFlight[0].Partition).Int64("offset", s.InFlight[0].Offset)
 	}
 	if text := reason(c, s); text != "" {
-		e = e.Str("error", cut(text, maxError))
+		e.Str("error", cut(text, maxError))
 	}
 	if c.kind == standby && s.Owner != "" {
-		e = e.Str("owner", s.Owner)
+		e.Str("owner", s.Owner)
 	}
 	if c.kind == stalled && sc.IsValid() {
 		c.trace, c.traceID = sc, sc.TraceID()
-		e = e.Hex("trace_id", c.traceID[:])
+		e.Hex("trace_id", c.traceID[:])
 	}
-	return e
 }
 
 // reason returns the error that a condition is due to.

@@ -18,14 +18,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// Bucket bounds. A stall spans from a hiccup to an hour and more, a write from loopback to a broker
-// that is throttled.
-var (
-	stallBuckets = []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 600, 3600}
-	writeBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
-	sizeBuckets  = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384}
-)
-
 // metrics is the meter provider with all instruments. What a status tells is read when somebody asks:
 // a counter of time that grew only at the end of a stall would read 0 for all of it.
 type metrics struct {
@@ -71,17 +63,19 @@ func newMetrics(cfg Config, res *resource.Resource, readers []sdkmetric.Reader, 
 	return m, err
 }
 
+// histograms makes them with bounds from a hiccup to an hour and more for a stall, and from loopback to
+// a broker that is frozen for a write.
 func (m *metrics) histograms(meter metric.Meter) error {
 	var errs [3]error
 	m.stallDuration, errs[0] = meter.Float64Histogram(MetricStallDuration, metric.WithUnit("s"),
 		metric.WithDescription("Stalls that have ended, from the first to the last wait for room."),
-		metric.WithExplicitBucketBoundaries(stallBuckets...))
+		metric.WithExplicitBucketBoundaries(.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 600, 3600))
 	m.writeDuration, errs[1] = meter.Float64Histogram(MetricWriteDuration, metric.WithUnit("s"),
 		metric.WithDescription("Time of one write until the sink has acknowledged all of it or failed."),
-		metric.WithExplicitBucketBoundaries(writeBuckets...))
+		metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60))
 	m.writeSize, errs[2] = meter.Int64Histogram(MetricWriteSize, metric.WithUnit("{message}"),
 		metric.WithDescription("Messages of one write."),
-		metric.WithExplicitBucketBoundaries(sizeBuckets...))
+		metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096, 16384))
 	return errors.Join(errs[:]...)
 }
 

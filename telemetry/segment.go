@@ -64,7 +64,7 @@ func (t *tracker) emit(c *episode, at time.Duration, s *RouteStatus) {
 		h = holdup{c.latest.Cause, c.blocker}
 	}
 	g.sequence++
-	_, span := t.tracer.Start(c.ctx, SpanProgress,
+	_, span := t.tracer.Start(c.context(), SpanProgress,
 		trace.WithTimestamp(c.latest.Begin.Add(g.from)),
 		trace.WithAttributes(routeAttributes(s)...),
 		trace.WithAttributes(windowAttributes(s)...),

@@ -45,7 +45,6 @@ type episode struct {
 	segment segment
 
 	span trace.Span // nil until minStall has been waited
-	ctx  context.Context
 	mark mark
 }
 
@@ -146,7 +145,7 @@ func (t *tracker) open(s *RouteStatus) {
 	}
 	// A root of its own: a stall belongs to no message, and a sampled child of one that is not would be
 	// an orphan.
-	c.ctx, c.span = t.tracer.Start(context.Background(), SpanStall, options...)
+	_, c.span = t.tracer.Start(context.Background(), SpanStall, options...)
 	c.mark = mark{context: c.span.SpanContext(), begin: c.latest.Begin}
 	t.stalls++
 	t.mark(&c.mark)
@@ -176,7 +175,12 @@ func (t *tracker) finish(end time.Time, s *RouteStatus, outcome string) {
 	end = c.latest.Begin.Add(end.Sub(c.latest.Begin))
 	c.span.End(trace.WithTimestamp(end))
 	t.mark(&mark{context: c.mark.context, begin: c.mark.begin, end: end})
-	t.ended(c.ctx, t.route, h, end.Sub(c.latest.Begin))
+	t.ended(c.context(), t.route, h, end.Sub(c.latest.Begin))
+}
+
+// context returns one that holds the root span, for its children and for exemplars.
+func (c *episode) context() context.Context {
+	return trace.ContextWithSpan(context.Background(), c.span)
 }
 
 // lastWait returns when the last wait of e ended, or now if it is going on.
