@@ -11,10 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-var logLevels = []string{"trace", "debug", "info", "warn", "error"}
-
 func parseLevel(text string) (zerolog.Level, error) {
-	if !slices.Contains(logLevels, text) {
+	if !slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, text) {
 		return 0, fmt.Errorf("%q is not one of trace, debug, info, warn, error", text)
 	}
 	return zerolog.ParseLevel(text)

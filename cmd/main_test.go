@@ -27,7 +27,6 @@ type rig struct {
 	stdout, stderr *buffer
 	signals        chan os.Signal
 	faults         func([]*connectors.Batch) connectortest.Fault // of the sink
-	registry       *connectors.Registry
 }
 
 // buffer is a bytes.Buffer for several goroutines that tells when it has been written to.

@@ -24,7 +24,7 @@ func (r *reader) readConnections(docs []*document) {
 		if key == nil {
 			continue
 		}
-		top := section{doc: d, key: key, value: list, path: "connections", outer: []scope{{"", fieldsOf(typeOf[root]()).names()}}}
+		top := section{doc: d, key: key, value: list, path: "connections", outer: []scope{{"", keysOf[root]()}}}
 		if list.Kind != yaml.MappingNode {
 			r.add(top.at(), codeValue, "such as kafka-eu: {kafka: {brokers: [...]}}", "connections has to be a mapping of names to connections")
 			continue

@@ -189,10 +189,8 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := err.(*connectors.FieldError); ok {
-		return []error{err}
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	// Of err itself, not of what it wraps: a FieldError keeps its path.
+	if joined, ok := any(err).(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range joined.Unwrap() {
 			all = append(all, flatten(e)...)

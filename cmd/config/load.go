@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -138,8 +137,6 @@ func (p place) String() string { return fmt.Sprintf("%s:%d", p.doc.name, max(p.l
 func newReader(registry *connectors.Registry) *reader {
 	return &reader{registry: registry, seen: map[string]place{}, claimed: map[string]claimant{}}
 }
-
-func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
 func (r *reader) read(docs []*document) (*Config, error) {
 	docs = slices.DeleteFunc(docs, func(d *document) bool { return d.root == nil })

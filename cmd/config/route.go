@@ -17,9 +17,9 @@ import (
 // routeName is what a route may be called: it becomes part of a group's and a durable's name.
 var routeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
 
-// runtimeLosses are the losses that connectors find only once they are connected, so that no spec
+// runtimeLosses returns the losses that connectors find only once they are connected, so that no spec
 // lists them beforehand.
-var runtimeLosses = []string{"core_source", "discard_old", "max_deliver"}
+func runtimeLosses() []string { return []string{"core_source", "discard_old", "max_deliver"} }
 
 // routes reads every route of every document, in order.
 func (r *reader) routes(docs []*document) {
@@ -28,7 +28,7 @@ func (r *reader) routes(docs []*document) {
 		if key == nil {
 			continue
 		}
-		top := section{doc: d, key: key, value: list, path: "routes", outer: []scope{{"", fieldsOf(typeOf[root]()).names()}}}
+		top := section{doc: d, key: key, value: list, path: "routes", outer: []scope{{"", keysOf[root]()}}}
 		if list.Kind != yaml.MappingNode || len(list.Content) == 0 {
 			r.add(top.at(), codeMissing, `write them as routes: {orders: {from: "kafka://...", to: "jetstream://..."}}`,
 				"routes has to name at least one route")
@@ -75,7 +75,7 @@ func (r *reader) route(s section) {
 		Route: name, Map: rc.Map,
 		Window: connectors.Room{Messages: int(rc.Window.Messages), Bytes: rc.Window.Bytes},
 	}
-	keys := fieldsOf(typeOf[routeFile]()).names()
+	keys := keysOf[routeFile]()
 	if e, ok := r.end(s, keys, connectors.SourceEnd, "source", "from"); ok {
 		rc.SourceName = e.plugin.Name
 		rc.Source = r.source(e, about)
@@ -142,7 +142,7 @@ func (r *reader) onReject(s section, keys []string, rc *bridge.RouteConfig, abou
 	d := policy.child("dead_letter", deadKey, dead, policy.in([]string{"dead_letter"}))
 	rc.OnReject, rc.DeadLetterMap = bridge.DeadLetter, f.DeadLetter.Map.compile()
 	about.Map = rc.DeadLetterMap
-	if e, ok := r.end(d, fieldsOf(typeOf[deadLetterFile]()).names(), connectors.SinkEnd, "sink", "to"); ok {
+	if e, ok := r.end(d, keysOf[deadLetterFile](), connectors.SinkEnd, "sink", "to"); ok {
 		rc.DeadLetter = r.sink(e, about)
 	}
 }
@@ -158,7 +158,7 @@ func (r *reader) losses(s section, rc *bridge.RouteConfig) {
 			losses = append(losses, sink.Losses...)
 		}
 	}
-	known := slices.Clone(runtimeLosses)
+	known := runtimeLosses()
 	for _, loss := range losses {
 		known = append(known, loss.Name)
 		if !slices.Contains(rc.AcceptLoss, loss.Name) {

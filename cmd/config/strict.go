@@ -137,19 +137,16 @@ func kindName(goType string) string {
 	return "a mapping of keys to values"
 }
 
-var (
-	nodeType        = reflect.TypeFor[yaml.Node]()
-	unmarshalerType = reflect.TypeFor[yaml.Unmarshaler]()
-	decoderType     = reflect.TypeFor[interface {
-		UnmarshalYAML(decode func(any) error) error
-	}]()
-	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
-)
-
 // opaque reports whether a type reads its value by itself.
 func opaque(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	return t == nodeType || p.Implements(unmarshalerType) || p.Implements(decoderType) || p.Implements(textType)
+	return t == reflect.TypeFor[yaml.Node]() || p.Implements(reflect.TypeFor[yaml.Unmarshaler]()) ||
+		p.Implements(reflect.TypeFor[decoder]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// decoder is the form of yaml.Unmarshaler that connectors use, for it needs no import of the reader.
+type decoder interface {
+	UnmarshalYAML(decode func(any) error) error
 }
 
 // keys reports every key below s that type t has no place for.
@@ -258,3 +255,6 @@ func (f *fields) collect(t reflect.Type, depth int) {
 		}
 	}
 }
+
+// keysOf returns the keys that a struct has in YAML.
+func keysOf[T any]() []string { return fieldsOf(reflect.TypeFor[T]()).names() }
