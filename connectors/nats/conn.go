@@ -273,42 +273,67 @@ func (c *conn) maxPayload() int64 {
 	return 1 << 20
 }
 
-// request sends data and waits for the answer, at most requestTimeout. It fails at once when the
-// connection is lost or the server refuses the subject.
-func (c *conn) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
+// lives returns the connection and a context that ends with it, at a refusal of subject by the server,
+// or after requestTimeout. The caller calls done.
+func (c *conn) lives(ctx context.Context, subject string) (nc *nats.Conn, lctx context.Context, done func(), err error) {
 	c.mu.Lock()
-	nc, up, err := c.nc, c.up, c.err
-	if !up || nc == nil {
-		c.mu.Unlock()
-		if err == nil {
-			err = fmt.Errorf("nats %s: not connected yet", c.servers)
+	defer c.mu.Unlock()
+	if !c.up || c.nc == nil {
+		if c.err != nil {
+			return nil, nil, nil, c.err
 		}
-		return nil, err
+		return nil, nil, nil, fmt.Errorf("nats %s: not connected yet", c.servers)
 	}
-	rctx, cancel := context.WithCancelCause(ctx)
+	lctx, cancel := context.WithCancelCause(ctx)
+	lctx, stop := context.WithTimeoutCause(lctx, requestTimeout, errNoAnswer)
 	w := &waiter{subject, cancel}
 	c.waiting[w] = struct{}{}
-	c.mu.Unlock()
-	defer func() {
+	return c.nc, lctx, func() {
 		c.mu.Lock()
 		delete(c.waiting, w)
 		c.mu.Unlock()
 		cancel(nil)
-	}()
-	tctx, stop := context.WithTimeout(rctx, requestTimeout)
-	defer stop()
-	m, err := nc.RequestWithContext(tctx, subject, data)
+		stop()
+	}, nil
+}
+
+var errNoAnswer = errors.New("no answer within " + requestTimeout.String())
+
+// request sends data and waits for the answer, at most requestTimeout. It fails at once when the
+// connection is lost or the server refuses the subject.
+func (c *conn) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
+	nc, lctx, done, err := c.lives(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	m, err := nc.RequestWithContext(lctx, subject, data)
 	switch {
 	case err == nil:
 		return m, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case rctx.Err() != nil:
-		return nil, context.Cause(rctx)
-	case tctx.Err() != nil:
-		return nil, fmt.Errorf("nats %s: no answer from %s within %v", c.servers, subject, requestTimeout)
+	case lctx.Err() != nil:
+		err = context.Cause(lctx)
+		if !errors.Is(err, errNoAnswer) {
+			return nil, err
+		}
 	}
 	return nil, fmt.Errorf("nats %s: %s: %w", c.servers, subject, explain(err))
+}
+
+// reach returns once the server has read what was sent before. It fails at once when the connection is
+// lost.
+func (c *conn) reach(ctx context.Context) error {
+	nc, lctx, done, err := c.lives(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := nc.FlushWithContext(lctx); err != nil {
+		return fmt.Errorf("nats %s: flush: %w", c.servers, explain(err))
+	}
+	return nil
 }
 
 // api calls the JetStream API with body as JSON (nil: empty) and reads the answer into into, which
@@ -340,20 +365,14 @@ const apiPrefix = "$JS.API."
 // close ends the connection. What was published before is flushed as far as ctx allows.
 func (c *conn) close(ctx context.Context) {
 	c.mu.Lock()
-	nc, up := c.nc, c.up
 	c.closing = true
 	c.mu.Unlock()
-	if up && nc != nil {
-		if _, ok := ctx.Deadline(); !ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
-			defer cancel()
-		}
-		// Without it a full socket would hold nats.go's lock, and so this call, for flushTimeout.
-		stop := context.AfterFunc(ctx, c.sockets.close)
-		defer stop()
-		_ = nc.FlushWithContext(ctx) // a lost connection has nothing to flush
-	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	// Without it a full socket would hold nats.go's lock, and so this call, for flushTimeout.
+	stop := context.AfterFunc(ctx, c.sockets.close)
+	defer stop()
+	_ = c.reach(ctx) // a lost connection has nothing to flush
 	c.stop()
 	<-c.done
 }

@@ -44,6 +44,7 @@ type jetStreamSource struct {
 	gaps     gapFinder
 	position atomic.Int64  // the highest stream sequence returned by this ownership
 	settled  atomic.Uint64 // the acknowledgement floor as last seen
+	finished atomic.Uint64 // the highest stream sequence committed by this ownership
 
 	// Fetch's own.
 	timer   *time.Timer
@@ -211,7 +212,7 @@ func (s *jetStreamSource) next(ctx context.Context, p *pullSession) (entry, erro
 			p.carry = p.carry[1:]
 			return e, nil
 		}
-		m, err := s.receive(ctx, p)
+		m, err := s.receive(ctx, p, silentAfter)
 		if err != nil {
 			return entry{}, err
 		}
@@ -232,13 +233,13 @@ func (s *jetStreamSource) next(ctx context.Context, p *pullSession) (entry, erro
 }
 
 // receive waits for whatever comes on the session's channel.
-func (s *jetStreamSource) receive(ctx context.Context, p *pullSession) (*nats.Msg, error) {
+func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent time.Duration) (*nats.Msg, error) {
 	select {
 	case m := <-p.ch:
 		return m, nil
 	default:
 	}
-	s.timer.Reset(silentAfter)
+	s.timer.Reset(silent)
 	select {
 	case m := <-p.ch:
 		return m, nil
@@ -247,14 +248,14 @@ func (s *jetStreamSource) receive(ctx context.Context, p *pullSession) (*nats.Ms
 	case <-p.over:
 		return nil, p.err
 	case <-s.timer.C:
-		return nil, fmt.Errorf("nothing has come for %v, not even a heartbeat", silentAfter)
+		return nil, fmt.Errorf("nothing has come for %v, not even a heartbeat", silent)
 	}
 }
 
 // collect makes a batch of e and what has come behind it.
 func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) *connectors.Batch {
 	b := &connectors.Batch{Partition: s.cfg.Stream, Messages: s.scratch[:0]}
-	sp := &span{first: e.Stream}
+	sp := &span{}
 	s.mu.Lock()
 	b.Origin = s.origin
 	s.mu.Unlock()
@@ -272,10 +273,7 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 		restore(&m, e.m.Header)
 		b.Messages = append(b.Messages, m)
 		b.Memory += e.memory
-		sp.last, sp.at = e.Stream, e.sequences
-		if p.explicit {
-			sp.all = append(sp.all, e.sequences)
-		}
+		sp.at = e.sequences
 		s.lag.Store(int64(e.pending))
 		if lost {
 			b.Reject = errors.New("the headers cannot be read; they are left out of what is kept of the message")
@@ -294,11 +292,14 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 	s.scratch = b.Messages
 	b.Messages = slices.Clone(b.Messages)
 	clear(s.scratch)
-	sp.messages = len(b.Messages)
-	b.Next, b.Handle = int64(sp.last)+1, sp
+	sp.seqs = make([]uint64, len(b.Messages))
+	for i := range b.Messages {
+		sp.seqs[i] = uint64(b.Messages[i].Offset)
+	}
+	b.Next, b.Handle = int64(sp.last())+1, sp
 	p.taken.Store(p.last.Consumer)
 	if p.ordered {
-		s.position.Store(int64(sp.last))
+		s.position.Store(int64(sp.last()))
 	}
 	s.flights.add(sp)
 	return b

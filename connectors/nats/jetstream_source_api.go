@@ -195,8 +195,9 @@ func (s *jetStreamSource) newDurable(from int64, stream *streamInfo, explicit bo
 	return config
 }
 
-// maxAckPending lets everything be pending that the bridge may hold uncommitted: four windows.
-func (s *jetStreamSource) maxAckPending() int { return 4 * s.window }
+// maxAckPending lets everything be pending that the bridge may hold uncommitted: up to four windows
+// before a Fetch, which may add one, and one more that was asked for.
+func (s *jetStreamSource) maxAckPending() int { return 6 * s.window }
 
 // fit checks that a durable can be read without losing or altering messages. Every fault is told at
 // once; all need an operator.

@@ -27,7 +27,7 @@ func (s *jetStreamSource) Commit(ctx context.Context, done []*connectors.Batch) 
 	messages := 0
 	for _, b := range done {
 		if sp, ok := b.Handle.(*span); ok {
-			messages += sp.messages
+			messages += len(sp.seqs)
 		}
 	}
 	if messages < commitLarge {
@@ -55,6 +55,7 @@ func (s *jetStreamSource) Commit(ctx context.Context, done []*connectors.Batch) 
 		}
 		s.lastCommit = time.Now()
 		if err == nil {
+			s.finished.Store(max(s.finished.Load(), sp.last()))
 			s.flights.remove(done)
 		}
 		return err
@@ -101,6 +102,15 @@ func (s *jetStreamSource) acknowledge(ctx context.Context, p *pullSession, sp *s
 	if sp.at == (sequences{}) || sp.at.Consumer <= p.floor.Consumer {
 		return nil
 	}
+	err := s.acknowledgeTo(ctx, p, sp.at)
+	if err == nil {
+		s.settled.Store(sp.last())
+	}
+	return err
+}
+
+// acknowledgeTo acknowledges everything up to at, after it has seen that p still owns the durable.
+func (s *jetStreamSource) acknowledgeTo(ctx context.Context, p *pullSession, at sequences) error {
 	info, err := s.durable.info(ctx)
 	if err != nil {
 		return err
@@ -109,17 +119,16 @@ func (s *jetStreamSource) acknowledge(ctx context.Context, p *pullSession, sp *s
 		p.end(err)
 		return errSessionOver
 	}
-	p.doubt = sp.at
-	if _, err := s.conn.request(ctx, p.ack.subject(sp.at), []byte("+ACK")); err != nil {
-		return fmt.Errorf("acknowledge up to %d of stream %s: %w", sp.last, s.cfg.Stream, err)
+	p.doubt = at
+	if _, err := s.conn.request(ctx, p.ack.subject(at), []byte("+ACK")); err != nil {
+		return fmt.Errorf("acknowledge up to %d of stream %s: %w", at.Stream, s.cfg.Stream, err)
 	}
-	p.floor, p.doubt = sp.at, sequences{}
-	s.settled.Store(sp.last)
+	p.floor, p.doubt = at, sequences{}
 	return nil
 }
 
-// acknowledgeEach acknowledges every message by itself; the last one's confirmation stands for all,
-// for the server handles them in order.
+// acknowledgeEach acknowledges every message by itself; the server looks at the stream sequence only.
+// The last one's confirmation stands for all, for they are handled in order.
 func (s *jetStreamSource) acknowledgeEach(ctx context.Context, p *pullSession, done []*connectors.Batch) error {
 	if p.ordered {
 		info, err := s.durable.info(ctx)
@@ -131,29 +140,26 @@ func (s *jetStreamSource) acknowledgeEach(ctx context.Context, p *pullSession, d
 			return errSessionOver
 		}
 	}
-	var last sequences
+	var last uint64
 	for _, b := range done {
 		sp, ok := b.Handle.(*span)
 		if !ok || !s.flights.current(sp) {
 			continue
 		}
-		for _, at := range sp.all {
-			if at.Consumer == 0 {
-				continue
-			}
-			if last != (sequences{}) {
-				if err := p.nc.Publish(p.ack.subject(last), []byte("+ACK")); err != nil {
-					return fmt.Errorf("acknowledge %d of stream %s: %w", last.Stream, s.cfg.Stream, explain(err))
+		for _, seq := range sp.seqs {
+			if last > 0 {
+				if err := p.nc.Publish(p.ack.subject(sequences{1, last}), []byte("+ACK")); err != nil {
+					return fmt.Errorf("acknowledge %d of stream %s: %w", last, s.cfg.Stream, explain(err))
 				}
 			}
-			last = at
+			last = seq
 		}
 	}
-	if last == (sequences{}) {
+	if last == 0 {
 		return nil
 	}
-	if _, err := s.conn.request(ctx, p.ack.subject(last), []byte("+ACK")); err != nil {
-		return fmt.Errorf("acknowledge %d of stream %s: %w", last.Stream, s.cfg.Stream, err)
+	if _, err := s.conn.request(ctx, p.ack.subject(sequences{1, last}), []byte("+ACK")); err != nil {
+		return fmt.Errorf("acknowledge %d of stream %s: %w", last, s.cfg.Stream, err)
 	}
 	return nil
 }

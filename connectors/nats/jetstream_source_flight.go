@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -9,15 +10,15 @@ import (
 // span is a batch between Fetch and Commit: what is in flight, by stream sequence, and how it is
 // acknowledged in the session that is live.
 type span struct {
-	generation  uint64
-	first, last uint64 // stream sequences
-	messages    int
-	// at acknowledges everything up to last in the live session; zero: there is nothing left to
-	// acknowledge, for the messages are gone from the stream or behind the floor.
+	generation uint64
+	seqs       []uint64 // stream sequences, ascending where the durable is owned
+	// at acknowledges everything up to the last message in the live session; zero: there is nothing
+	// left to acknowledge, for the messages are gone from the stream or behind the floor.
 	at sequences
-	// all lists the messages' deliveries where each is acknowledged by itself; else nil.
-	all []sequences
 }
+
+func (sp *span) first() uint64 { return sp.seqs[0] }
+func (sp *span) last() uint64  { return sp.seqs[len(sp.seqs)-1] }
 
 // flights are the spans in flight, in the order they were fetched. Touched once a batch.
 type flights struct {
@@ -38,8 +39,8 @@ func (f *flights) keepTwins() {
 	}
 	f.twins = map[uint64]*span{}
 	for _, sp := range f.spans {
-		for _, at := range sp.all {
-			f.twins[at.Stream] = sp
+		for _, seq := range sp.seqs {
+			f.twins[seq] = sp
 		}
 	}
 }
@@ -60,8 +61,8 @@ func (f *flights) add(sp *span) {
 	sp.generation = f.generation
 	f.spans = append(f.spans, sp)
 	if f.twins != nil {
-		for _, at := range sp.all {
-			f.twins[at.Stream] = sp
+		for _, seq := range sp.seqs {
+			f.twins[seq] = sp
 		}
 	}
 }
@@ -109,9 +110,9 @@ func (f *flights) remove(done []*connectors.Batch) {
 			kept = append(kept, sp)
 			continue
 		}
-		for _, at := range sp.all {
-			if f.twins[at.Stream] == sp {
-				delete(f.twins, at.Stream)
+		for _, seq := range sp.seqs {
+			if f.twins[seq] == sp {
+				delete(f.twins, seq)
 			}
 		}
 	}
@@ -124,24 +125,11 @@ func (f *flights) firstAfter(stream uint64) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, sp := range f.spans {
-		if sp.last > stream {
-			return max(sp.first, stream+1)
+		if sp.last() > stream {
+			return max(sp.first(), stream+1)
 		}
 	}
 	return 0
-}
-
-// behind returns the messages of the spans that are not wholly at or before the floor.
-func (f *flights) behind(floor uint64) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := 0
-	for _, sp := range f.spans {
-		if sp.last > floor {
-			n += sp.messages
-		}
-	}
-	return n
 }
 
 // matcher gives what is in flight its new deliveries after a reset.
@@ -149,44 +137,47 @@ type matcher struct {
 	spans []*span
 	prev  sequences // the last delivery seen
 	next  int       // in the first of spans, the first message that was not seen
+	done  uint64    // everything up to this stream sequence was committed
 }
 
 // match begins: until they are seen again, the spans have nothing to acknowledge.
-func (f *flights) match() *matcher {
+func (f *flights) match(done uint64) *matcher {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := &matcher{spans: append([]*span(nil), f.spans...)}
-	for _, sp := range m.spans {
+	for _, sp := range f.spans {
 		sp.at = sequences{}
-		for i := range sp.all {
-			sp.all[i].Consumer = 0
-		}
 	}
-	return m
+	return &matcher{spans: slices.Clone(f.spans), done: done}
 }
 
-// seen takes one redelivery. They come in stream order; messages of a span that do not come are gone
-// from the stream.
-func (m *matcher) seen(at sequences) {
-	for len(m.spans) > 0 && m.spans[0].last < at.Stream {
-		m.skip()
+// seen takes one redelivery and reports whether it is in flight. They come in stream order; messages
+// in flight that do not come are gone from the stream. Committed ones may come: a server that is killed
+// forgets the last acknowledgements. Any other that is not in flight, although later ones are, was read
+// by somebody else between them.
+func (m *matcher) seen(at sequences) bool {
+	if at.Stream <= m.done {
+		m.prev = at
+		return true
 	}
-	if len(m.spans) == 0 {
-		return
-	}
-	sp := m.spans[0]
-	if at.Stream >= sp.first {
-		for m.next < len(sp.all) && sp.all[m.next].Stream <= at.Stream {
-			if sp.all[m.next].Stream == at.Stream {
-				sp.all[m.next] = at
-			}
+	for len(m.spans) > 0 {
+		sp := m.spans[0]
+		for m.next < len(sp.seqs) && sp.seqs[m.next] < at.Stream {
 			m.next++
 		}
+		if m.next == len(sp.seqs) {
+			m.skip()
+			continue
+		}
+		if sp.seqs[m.next] != at.Stream {
+			return false
+		}
+		m.prev = at
+		if m.next++; m.next == len(sp.seqs) {
+			m.skip()
+		}
+		return true
 	}
-	m.prev = at
-	if sp.last == at.Stream {
-		m.skip()
-	}
+	return false
 }
 
 // skip finishes the first span: it is acknowledged by the last delivery that is not behind it.

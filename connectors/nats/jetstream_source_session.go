@@ -83,12 +83,42 @@ func (s *jetStreamSource) runSession(ctx context.Context) error {
 		return err
 	}
 	s.noteLife(life)
-	stream, info, err := s.look(ctx, nc)
+	// Whatever is waited for while the session begins is in vain once the connection is lost.
+	beginning, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	begun := make(chan struct{})
+	go func() {
+		select {
+		case <-life:
+			stop(errLifeOver)
+		case <-begun:
+		}
+	}()
+	p, filtered, err := s.beginSession(beginning, nc)
+	close(begun)
 	if err != nil {
+		if cause := context.Cause(beginning); ctx.Err() == nil && cause != nil {
+			return cause
+		}
 		return err
 	}
+	s.showUp()
+	s.showActive()
+	s.publish(p)
+	err = s.watch(ctx, p, life, filtered)
+	s.unpublish(p)
+	s.release(ctx, p)
+	return err
+}
+
+// beginSession looks at what there is and returns a session that may be lent, and whether its durable
+// leaves messages out.
+func (s *jetStreamSource) beginSession(ctx context.Context, nc *nats.Conn) (p *pullSession, filtered bool, err error) {
+	stream, info, err := s.look(ctx, nc)
+	if err != nil {
+		return nil, false, err
+	}
 	owned := !s.cfg.Shared && canReset(nc)
-	var p *pullSession
 	if owned {
 		p, err = s.begin(ctx, nc, stream, info)
 		var denied *DeniedError
@@ -97,26 +127,20 @@ func (s *jetStreamSource) runSession(ctx context.Context) error {
 			s.env.Logger.Warn().Err(err).Msgf("%s cannot be owned; every message is acknowledged by itself, without order", s.place())
 			owned = false
 		case errors.As(err, &denied):
-			return connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and the user may not own it: grant what is missing or use a durable with ack policy explicit: %w",
+			return nil, false, connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and the user may not own it: grant what is missing or use a durable with ack policy explicit: %w",
 				s.place(), info.config.AckPolicy, err))
 		case err != nil:
-			s.release(p)
-			return err
+			s.release(ctx, p)
+			return nil, false, err
 		}
 	}
 	if !owned {
 		if p, err = s.beginUnowned(nc, info); err != nil {
-			return err
+			return nil, false, err
 		}
 	}
 	s.describe(nc, stream, info, owned)
-	s.showUp()
-	s.showActive()
-	s.publish(p)
-	err = s.watch(ctx, p, life, len(s.cfg.Subjects) > 0 || stream.sparse())
-	s.unpublish(p)
-	s.release(p)
-	return err
+	return p, len(info.config.filters()) > 0 || stream.sparse(), nil
 }
 
 // noteLife remembers when this life of the connection began.
@@ -187,7 +211,7 @@ func (s *jetStreamSource) sameStream(stream *streamInfo) error {
 // begin makes this source the owner, at once or after it stood by, and returns a session that has
 // redelivered what is in flight.
 func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *streamInfo, info *consumerInfo) (*pullSession, error) {
-	if err := s.answerLiveness(nc); err != nil {
+	if err := s.answerLiveness(ctx, nc); err != nil {
 		return nil, err
 	}
 	if owner := info.owner(); owner.inbox != "" && owner.inbox != s.mark.inbox {
@@ -224,6 +248,7 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 		s.gaps.skip(info.AckFloor.Stream + 1)
 		s.position.Store(0)
 		s.settled.Store(info.AckFloor.Stream)
+		s.finished.Store(0)
 		s.known = true
 	}
 	p := newPullSession(nc, s.conn, &s.durable, &info.config, s.window)
@@ -261,47 +286,6 @@ func (s *jetStreamSource) beginUnowned(nc *nats.Conn, info *consumerInfo) (*pull
 	return p, nil
 }
 
-// redeliver reads again what is in flight, which the reset has made pending, and gives it its new
-// deliveries. The messages themselves are thrown away: the sink has them.
-func (s *jetStreamSource) redeliver(ctx context.Context, p *pullSession, info *consumerInfo) error {
-	m := s.flights.match()
-	// Up to position, not only what is in flight: what was settled and acknowledged, but had not
-	// reached the server before the reset, comes again too.
-	seen, position := info.AckFloor.Stream, uint64(s.position.Load())
-	defer m.end()
-	for seen < position && len(p.carry) == 0 {
-		n := int(min(position-seen, redeliveryMessages))
-		bytes := max(redeliveryBytes, s.conn.maxPayload()+messageOverhead)
-		if err := p.ask(&p.slots[0], pullRequest{Batch: n, MaxBytes: bytes, NoWait: true, Expires: min(pullHeartbeat, p.expires)}); err != nil {
-			return err
-		}
-		came := 0
-		for p.slots[0].messages > 0 {
-			msg, err := s.receive(ctx, p)
-			if err != nil {
-				return err
-			}
-			e, ok, err := p.take(msg)
-			switch {
-			case err != nil:
-				return err
-			case !ok:
-				continue
-			case e.Stream > position:
-				p.carry = append(p.carry, e) // new: what was in flight is gone from the stream
-			default:
-				m.seen(e.sequences)
-			}
-			seen = e.Stream
-			came++
-		}
-		if came == 0 {
-			return nil
-		}
-	}
-	return nil
-}
-
 // publish lends the session to Fetch and Commit.
 func (s *jetStreamSource) publish(p *pullSession) {
 	s.mu.Lock()
@@ -328,7 +312,7 @@ func (s *jetStreamSource) unpublish(p *pullSession) {
 	}
 }
 
-func (s *jetStreamSource) release(p *pullSession) {
+func (s *jetStreamSource) release(ctx context.Context, p *pullSession) {
 	if p == nil {
 		return
 	}
@@ -336,10 +320,9 @@ func (s *jetStreamSource) release(p *pullSession) {
 	if p.ack != (ackForm{}) {
 		s.ack = p.ack
 	}
-	if p.nc.IsConnected() {
-		// The server must have given up our pulls before a RESET makes messages for them.
-		_ = p.nc.FlushTimeout(time.Second) // else the connection is about to be lost, and they with it
-	}
+	// The server must have given up our pulls before a RESET makes messages for them. It fails where the
+	// connection is lost, and they with it.
+	_ = s.conn.reach(ctx)
 }
 
 // abandon gives up what is in flight, because another instance has it.

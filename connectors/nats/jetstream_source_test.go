@@ -170,7 +170,13 @@ func (st *streamTest) open(c JetStreamSourceConfig, h connectors.Host, instance 
 	return s
 }
 
+// closeSource closes s unless it is closed.
 func closeSource(t testing.TB, s *jetStreamSource) {
+	select {
+	case <-s.conn.done:
+		return
+	default:
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := s.Close(ctx); err != nil && t != nil {
@@ -195,6 +201,7 @@ func fetchOne(t testing.TB, s *jetStreamSource, room connectors.Room) *connector
 func readAll(t testing.TB, s *jetStreamSource, first, n int, room connectors.Room) (batches []*connectors.Batch) {
 	t.Helper()
 	for n > 0 {
+		room.Messages = min(room.Messages, n)
 		b := fetchOne(t, s, room)
 		if len(b.Messages) > room.Messages || b.Memory > room.Bytes && !room.Alone {
 			t.Fatalf("%d messages, %d bytes exceed the room %+v", len(b.Messages), b.Memory, room)

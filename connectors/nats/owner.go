@@ -101,7 +101,7 @@ func instanceName(instance string) string {
 }
 
 // answerLiveness lets others find out that this source lives, for as long as the connection does.
-func (s *jetStreamSource) answerLiveness(nc *nats.Conn) error {
+func (s *jetStreamSource) answerLiveness(ctx context.Context, nc *nats.Conn) error {
 	if s.listening == nc {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (s *jetStreamSource) answerLiveness(nc *nats.Conn) error {
 	}
 	s.listening = nc
 	// An owner whose inbox is not known to the server yet would look dead.
-	return nc.FlushTimeout(requestTimeout)
+	return s.conn.reach(ctx)
 }
 
 // standBy returns when nobody else owns the durable, with what it looks like then.
@@ -241,8 +241,13 @@ func (p *pullSession) floorHolds(floor sequences) bool {
 // resign removes the mark, so that who stands by need not ask.
 func (s *jetStreamSource) resign(ctx context.Context) error {
 	info, err := s.durable.info(ctx)
-	if err != nil || info.owner() != s.mark {
+	switch {
+	case isAPIError(err, errCodeConsumerNotFound), isAPIError(err, errCodeStreamNotFound), !s.conn.isUp():
+		return nil // nothing to resign from, or nobody to tell: who asks for us finds nobody
+	case err != nil:
 		return err
+	case info.owner() != s.mark:
+		return nil
 	}
 	position := strconv.FormatUint(info.AckFloor.Stream, 10)
 	return s.durable.update(ctx, info, nil, map[string]string{positionKey: position})

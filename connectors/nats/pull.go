@@ -70,11 +70,11 @@ type slot struct {
 	inbox    string // the subscription is to all below it
 	asks     uint64 // how many pulls were sent
 	reply    string // the inbox of the latest of them: the end of an earlier one may still come
-	messages int   // still to come
-	bytes    int64 // still to come, as the server counts; unless unlimited
-	asked    int64 // bytes of the pull
-	got      bool  // a message has come
-	free     bool  // no limit of bytes
+	messages int    // still to come
+	bytes    int64  // still to come, as the server counts; unless unlimited
+	asked    int64  // bytes of the pull
+	got      bool   // a message has come
+	free     bool   // no limit of bytes
 }
 
 // entry is a message that has been checked.
@@ -143,7 +143,6 @@ type pullRequest struct {
 	Expires   time.Duration `json:"expires,omitempty"`
 	Batch     int           `json:"batch"`
 	MaxBytes  int64         `json:"max_bytes,omitempty"`
-	NoWait    bool          `json:"no_wait,omitempty"`
 	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
 }
 
