@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -63,47 +62,66 @@ func TestSinkTimedOutAndWritten(t *testing.T) {
 	checkLanes(t, readAll(t, cluster.ListenAddrs(), 100, "t"), map[string]int{"a": 100})
 }
 
-// Leaders move while lanes write and answers are lost.
-func TestSinkLeadersMove(t *testing.T) {
+// Leaders move, answers are lost and brokers fail in every way that can be retried, while lanes write.
+func TestSinkRandomFaults(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			randomFaults(t, rand.New(rand.NewPCG(seed, 2)))
+		})
+	}
+}
+
+func randomFaults(t *testing.T, random *rand.Rand) {
 	var cut atomic.Int64
 	cluster := newCluster(t, cutting(&cut), kfake.NumBrokers(3), kfake.SeedTopics(4, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
-	lanes := map[string]int{"a": 600, "b": 600, "c": 600}
+	lanes := map[string]int{"a": 800, "b": 800, "c": 800}
 	ctx := testContext(t)
-	var wg sync.WaitGroup
+	done := make(chan string)
 	for lane, n := range lanes {
-		wg.Go(func() {
+		go func() {
 			for i := 0; i < n; i += 20 {
 				batch := batchOf(lane, int64(i), keyed(lane, i, 20)...)
 				if err := s.Write(ctx, []*connectors.Batch{batch}); err != nil {
 					t.Errorf("lane %s: %v", lane, err)
-					return
+					break
 				}
 			}
-		})
+			done <- lane
+		}()
 	}
-	stop := make(chan struct{})
-	var moved sync.WaitGroup
-	moved.Go(func() {
-		seed := rand.New(rand.NewPCG(1, 2))
-		tick := time.NewTicker(40 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			if err := cluster.MoveTopicPartition("t", seed.Int32N(4), seed.Int32N(3)); err != nil {
+	codes := []*kerr.Error{
+		kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas, kerr.NotLeaderForPartition,
+		kerr.KafkaStorageError, kerr.UnknownServerError, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition,
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for left, faults := len(lanes), 0; left > 0; {
+		select {
+		case <-done:
+			left--
+			continue
+		case <-tick.C:
+		}
+		if faults++; faults > 30 {
+			continue // they come faster than backoffs end, so they have to end
+		}
+		switch random.IntN(3) {
+		case 0:
+			if err := cluster.MoveTopicPartition("t", random.Int32N(4), random.Int32N(3)); err != nil {
 				t.Error(err)
 			}
-			cut.Store(max(0, seed.Int64N(4)-2))
+		case 1:
+			cut.Store(1)
+		default:
+			cluster.Fault(kfake.Fault{
+				Keys: []kmsg.Key{kmsg.Produce}, Err: codes[random.IntN(len(codes))], Partitions: []int32{random.Int32N(4)},
+			})
 		}
-	})
-	wg.Wait()
-	close(stop)
-	moved.Wait()
-	checkLanes(t, readAll(t, cluster.ListenAddrs(), 1800, "t"), lanes)
+	}
+	cut.Store(0)
+	checkLanes(t, readAll(t, cluster.ListenAddrs(), 2400, "t"), lanes)
 }
 
 // refuse makes the cluster answer code for batches that hold a message with the text.
