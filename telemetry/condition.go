@@ -62,9 +62,12 @@ const (
 	calmAfter = 10 * time.Minute
 )
 
-// startGrace is how long a route may take to connect for the first time before a line says that it
-// has not.
-const startGrace = 2 * time.Second
+// awayGrace is how long an end may be away without a line: a connection that is back at once, or that
+// is made anew after a halt, is no news. startGrace is the same for the first time.
+const (
+	awayGrace  = time.Second
+	startGrace = 2 * time.Second
+)
 
 func newConditions() []*condition {
 	in := func(state flowcontrol.State) func(*RouteStatus) bool {
@@ -78,7 +81,7 @@ func newConditions() []*condition {
 			start: "route halted: it needs an operator",
 		},
 		{
-			kind: sourceAway, level: zerolog.WarnLevel, outage: true,
+			kind: sourceAway, level: zerolog.WarnLevel, outage: true, grace: awayGrace,
 			// A source that is connected but cannot fetch, because a topic is missing, counts as away too.
 			on: func(s *RouteStatus) bool {
 				return working(s) && (!s.SourceConnected || s.State == flowcontrol.Disconnected)
@@ -86,7 +89,7 @@ func newConditions() []*condition {
 			start: "source disconnected", overText: "source connected",
 		},
 		{
-			kind: sinkAway, level: zerolog.WarnLevel, outage: true,
+			kind: sinkAway, level: zerolog.WarnLevel, outage: true, grace: awayGrace,
 			on:    func(s *RouteStatus) bool { return working(s) && !s.SinkConnected },
 			start: "sink disconnected", overText: "sink connected",
 		},

@@ -91,7 +91,7 @@
 //	warn   window was filled to 90 %        each crossing that comes before a stall; else two, then one in ten minutes
 //	warn   route stalled                    a second without room; cause, blocker, oldest in flight, trace_id
 //	info   route is no longer stalled       two seconds after it
-//	warn   source disconnected              its broker is away or it cannot fetch; error
+//	warn   source disconnected              its broker is away or it cannot fetch, for a second; error
 //	info   source connected
 //	warn   sink disconnected
 //	info   sink connected

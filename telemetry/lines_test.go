@@ -227,3 +227,17 @@ func TestLinesOfAStopInAnOutage(t *testing.T) {
 		t.Error("the sink was said to be back")
 	}
 }
+
+// A connection that is back within a second is no news.
+func TestLinesOfABlip(t *testing.T) {
+	transcript(t, "blip", 1, func(c *script) {
+		c.connect()
+		c.sleep(time.Minute)
+		for range 5 {
+			c.set(func(s *RouteStatus) { s.SinkConnected, s.Down = false, time.Now() })
+			c.sleep(900 * time.Millisecond)
+			c.connect()
+			c.sleep(time.Minute)
+		}
+	})
+}
