@@ -70,9 +70,12 @@ func (r *recorder) notices(t *testing.T, words string) {
 	t.Errorf("the check did not notice; want %q in its complaints %q", words, r.messages)
 }
 
-// hasty makes the suite give up soon, for what never comes.
-func hasty(s *Settings) {
-	s.Timeout, s.Grace = 800*time.Millisecond, 250*time.Millisecond
+// hasty makes the suite give up soon on what never returns; with waits, also on what never happens.
+func hasty(s *Settings, waits bool) {
+	s.Timeout, s.Grace = 20*time.Second, 400*time.Millisecond
+	if waits {
+		s.Timeout = time.Second
+	}
 }
 
 // hang blocks until the test ends, whatever its callers want.

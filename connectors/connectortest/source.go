@@ -89,6 +89,8 @@ type sourceRun struct {
 	last   map[string]int64 // the highest offset fetched, by partition
 	names  map[int]string   // the source's name of a partition, by number
 	again  bool             // what came once may come again
+
+	onRevoke func(ctx context.Context, partitions ...string) // of the host
 }
 
 func runSourceCheck(t testing.TB, h SourceHarness, run func(*sourceRun)) {
@@ -117,6 +119,7 @@ func runSourceCheck(t testing.TB, h SourceHarness, run func(*sourceRun)) {
 func (r *sourceRun) open() {
 	r.Helper()
 	r.host, r.spec = NewHost(), r.up.Spec(r)
+	r.host.OnRevoke = r.onRevoke
 	r.last, r.names = map[string]int64{}, map[int]string{}
 	s, err := r.spec.Open(r.ctx, r.h.environment(r, r.host))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestSuiteNoticesSources(t *testing.T) {
 	for _, c := range []struct {
 		name, check string
 		seed        func(*mutant, connectors.Host)
-		words       string
+		words       string // of the complaint; "never: " before what shows by not happening
 	}{
 		{"two messages change places", "order", edited(func(b *connectors.Batch) {
 			if n := len(b.Messages); n > 1 {
@@ -146,7 +147,7 @@ func TestSuiteNoticesSources(t *testing.T) {
 				}
 				return m.Source.Fetch(ctx, room)
 			}
-		}, "more to fetch"},
+		}, "never: more to fetch"},
 		{"Fetch does not look at its context", "end", func(m *mutant, _ connectors.Host) {
 			m.fetch = func(ctx context.Context, room connectors.Room) (*connectors.Batch, error) {
 				b, err := m.Source.Fetch(ctx, room)
@@ -231,7 +232,7 @@ func TestSuiteNoticesSources(t *testing.T) {
 		}, "permanent error"},
 		{"an outage is not reported", "outage", func(m *mutant, _ connectors.Host) {
 			m.Source.(*remoteSource).host = NewHost()
-		}, "Disconnected was never reported"},
+		}, "never: Disconnected was never reported"},
 		{"an outage leaves a hole", "outage", func(m *mutant, _ connectors.Host) {
 			m.fetch = func(ctx context.Context, room connectors.Room) (*connectors.Batch, error) {
 				b, err := m.Source.Fetch(ctx, room)
@@ -262,8 +263,8 @@ func TestSuiteNoticesSources(t *testing.T) {
 				return m
 			})
 			h.setDefaults()
-			hasty(&h.Settings)
-			watch(t, func(tb testing.TB) { runSourceCheck(tb, h, sourceCheckNamed(t, c.check)) }).notices(t, c.words)
+			hasty(&h.Settings, strings.HasPrefix(c.words, "never: "))
+			watch(t, func(tb testing.TB) { runSourceCheck(tb, h, sourceCheckNamed(t, c.check)) }).notices(t, strings.TrimPrefix(c.words, "never: "))
 		})
 	}
 }
@@ -287,6 +288,20 @@ func TestSuiteNoticesMissingRevoke(t *testing.T) {
 		return up
 	}
 	h.setDefaults()
-	hasty(&h.Settings)
+	hasty(&h.Settings, true)
 	watch(t, func(tb testing.TB) { runSourceCheck(tb, h, checkSourceRebalance) }).notices(t, "never called")
+}
+
+// TestSuiteNoticesHoleAfterRebalance: a source that goes on further than was committed.
+func TestSuiteNoticesHoleAfterRebalance(t *testing.T) {
+	h := memorySource(sameSource)
+	h.Env = func(env *connectors.Env) {
+		host := env.Host.(*Host)
+		host.OnAssign = func(context.Context, string) (next int64, known bool, err error) {
+			return 190, len(host.Revoked()) > 0, nil
+		}
+	}
+	h.setDefaults()
+	hasty(&h.Settings, false)
+	watch(t, func(tb testing.TB) { runSourceCheck(tb, h, checkSourceRebalance) }).notices(t, "was next")
 }

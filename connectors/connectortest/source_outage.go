@@ -106,27 +106,26 @@ func checkSourceRebalance(r *sourceRun) {
 		r.Skip("the harness cannot rebalance")
 	}
 	const n = 200
-	r.begin(func() { r.putLetters(0, n, 64) })
-	e := r.expect(0, n)
 	var mu sync.Mutex // guards held
 	var held []*connectors.Batch
 	r.again = true
-	source := r.source
-	r.host.OnRevoke = func(ctx context.Context, _ ...string) {
+	r.onRevoke = func(ctx context.Context, _ ...string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(held) > 0 {
-			if err := insideCommitOf(ctx, source, held); err != nil {
+			if err := r.source.Commit(ctx, held); err != nil {
 				r.Errorf("Commit while Host.Revoke waits: %v", err)
 			}
 		}
 		held = nil
 	}
+	r.begin(func() { r.putLetters(0, n, 64) })
+	e := r.expect(0, n)
 	for revoked := false; e.left > 0; {
 		b := r.fetch(connectors.Room{Messages: 10, Bytes: 1 << 20})
-		mu.Lock()
 		e.takeAgain(b)
 		r.giveBack(b)
+		mu.Lock()
 		held = append(held, b)
 		mu.Unlock()
 		if !revoked && e.left < n*r.up.Partitions/2 {
@@ -140,9 +139,7 @@ func checkSourceRebalance(r *sourceRun) {
 		}
 		pause(r.ctx)
 	}
-}
-
-// insideCommitOf is a Commit made on behalf of Host.Revoke: not inside one.
-func insideCommitOf(ctx context.Context, s connectors.Source, done []*connectors.Batch) error {
-	return s.Commit(ctx, done)
+	mu.Lock()
+	held = nil // Close may revoke too; what is left then is left
+	mu.Unlock()
 }
