@@ -17,7 +17,7 @@ import (
 
 // paths returns the keys that an error blames, in order.
 func paths(err error) (all []string) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // walks the tree
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			all = append(all, paths(e)...)
 		}

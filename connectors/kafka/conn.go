@@ -56,8 +56,8 @@ func newConn(c *Connection, env *connectors.Env) *conn {
 	ctx, stop := context.WithCancel(context.Background())
 	dialled := &sockets{dialer: net.Dialer{Timeout: time.Duration(c.DialTimeout)}}
 	t := &kafkago.Transport{
-		DialTimeout:    time.Duration(c.DialTimeout),
-		Dial:           dialled.dial,
+		DialTimeout:    time.Duration(c.DialTimeout), //nolint:forbidigo // a field of the Transport, not the function
+		Dial:           dialled.dial,                 //nolint:forbidigo // the same
 		MetadataTTL:    metadataTTL,
 		MetadataTopics: []string{},
 		ClientID:       c.ClientID,
@@ -171,17 +171,6 @@ func (c *conn) link(state linkState, e connectors.Event) {
 
 type versionRange struct{ low, high int16 }
 
-// needs is what the other end has to speak, all of it since Kafka 2.4. Metadata is negotiated.
-var needs = []struct {
-	key     int16
-	version int16
-	name    string
-}{
-	{wire.ProduceKey, wire.ProduceVersion, "Produce"},
-	{wire.FetchKey, wire.FetchVersion, "Fetch"},
-	{wire.InitProducerIDKey, wire.InitProducerIDVersion, "InitProducerId"},
-}
-
 // negotiate asks once which versions the brokers speak and refuses a cluster that is too old or too new
 // with words, where a broker would only close the connection.
 func (c *conn) negotiate(ctx context.Context) (map[int16]versionRange, error) {
@@ -203,6 +192,15 @@ func (c *conn) negotiate(ctx context.Context) (map[int16]versionRange, error) {
 	}
 	if err := errors.Join(f.Err, codeError(failed, "ask %s for its versions", c.brokerName(wire.AnyBroker))); err != nil {
 		return nil, err
+	}
+	// What the other end has to speak, all of it since Kafka 2.4; the version of Metadata is chosen.
+	needs := []struct {
+		key, version int16
+		name         string
+	}{
+		{wire.ProduceKey, wire.ProduceVersion, "Produce"},
+		{wire.FetchKey, wire.FetchVersion, "Fetch"},
+		{wire.InitProducerIDKey, wire.InitProducerIDVersion, "InitProducerId"},
 	}
 	for _, n := range needs {
 		if r, ok := known[n.key]; !ok || n.version < r.low || n.version > r.high {

@@ -10,37 +10,63 @@ import (
 // code is an error code of the Kafka protocol.
 type code int16
 
-// The codes that something here acts on by name. All others are only classified.
+// The codes that something here acts on. The names are Kafka's, shortened.
 const (
-	codeNone                    code = 0
-	codeOffsetOutOfRange        code = 1
-	codeCorruptMessage          code = 2
-	codeUnknownTopicOrPartition code = 3
-	codeLeaderNotAvailable      code = 5
-	codeNotLeader               code = 6
-	codeRequestTimedOut         code = 7
-	codeMessageTooLarge         code = 10
-	codeNetworkException        code = 13
-	codeCoordinatorLoading      code = 14
-	codeCoordinatorNotAvailable code = 15
-	codeNotCoordinator          code = 16
-	codeNotEnoughAfterAppend    code = 20
-	codeIllegalGeneration       code = 22
-	codeUnknownMemberID         code = 25
-	codeRebalanceInProgress     code = 27
-	codeTopicAuthorization      code = 29
-	codeGroupAuthorization      code = 30
-	codeClusterAuthorization    code = 31
-	codeOutOfOrderSequence      code = 45
-	codeDuplicateSequence       code = 46
-	codeInvalidProducerEpoch    code = 47
-	codeUnknownProducerID       code = 59
-	codeFencedLeaderEpoch       code = 74
-	codeUnknownLeaderEpoch      code = 75
-	codeMemberIDRequired        code = 79
-	codeFencedInstanceID        code = 82
-	codeProducerFenced          code = 90
-	codeUnknownTopicID          code = 100
+	codeNone                       code = 0
+	codeOffsetOutOfRange           code = 1
+	codeCorruptMessage             code = 2
+	codeUnknownTopicOrPartition    code = 3
+	codeLeaderNotAvailable         code = 5
+	codeNotLeader                  code = 6
+	codeRequestTimedOut            code = 7
+	codeBrokerNotAvailable         code = 8
+	codeReplicaNotAvailable        code = 9
+	codeMessageTooLarge            code = 10
+	codeNetworkException           code = 13
+	codeCoordinatorLoading         code = 14
+	codeCoordinatorNotAvailable    code = 15
+	codeNotCoordinator             code = 16
+	codeInvalidTopic               code = 17
+	codeBatchTooLarge              code = 18
+	codeNotEnoughReplicas          code = 19
+	codeNotEnoughAfterAppend       code = 20
+	codeIllegalGeneration          code = 22
+	codeInconsistentProtocol       code = 23
+	codeInvalidGroupID             code = 24
+	codeUnknownMemberID            code = 25
+	codeInvalidSessionTimeout      code = 26
+	codeRebalanceInProgress        code = 27
+	codeInvalidCommitSize          code = 28
+	codeTopicAuthorization         code = 29
+	codeGroupAuthorization         code = 30
+	codeClusterAuthorization       code = 31
+	codeInvalidTimestamp           code = 32
+	codeUnsupportedMechanism       code = 33
+	codeIllegalSASLState           code = 34
+	codeUnsupportedVersion         code = 35
+	codeInvalidRequest             code = 42
+	codeUnsupportedForFormat       code = 43
+	codePolicyViolation            code = 44
+	codeOutOfOrderSequence         code = 45
+	codeDuplicateSequence          code = 46
+	codeInvalidProducerEpoch       code = 47
+	codeInvalidProducerMapping     code = 49
+	codeTransactionalAuthorization code = 53
+	codeStorage                    code = 56
+	codeLoginFailed                code = 58
+	codeUnknownProducerID          code = 59
+	codeTokenAuthorization         code = 65
+	codeListenerNotFound           code = 72
+	codeFencedLeaderEpoch          code = 74
+	codeUnknownLeaderEpoch         code = 75
+	codeUnsupportedCompression     code = 76
+	codeMemberIDRequired           code = 79
+	codeGroupFull                  code = 81
+	codeFencedInstanceID           code = 82
+	codeInvalidRecord              code = 87
+	codeProducerFenced             code = 90
+	codeUnknownTopicID             code = 100
+	codeInconsistentTopicID        code = 103
 )
 
 // class says what to do about an error code. It is the one place that decides.
@@ -58,41 +84,62 @@ const (
 
 func (c code) class() class {
 	switch c {
-	case codeUnknownTopicOrPartition, codeLeaderNotAvailable, codeNotLeader, 8, 9, 56, 72,
-		codeFencedLeaderEpoch, codeUnknownLeaderEpoch, codeUnknownTopicID, 103:
+	case codeUnknownTopicOrPartition, codeLeaderNotAvailable, codeNotLeader, codeBrokerNotAvailable,
+		codeReplicaNotAvailable, codeStorage, codeListenerNotFound, codeFencedLeaderEpoch, codeUnknownLeaderEpoch,
+		codeUnknownTopicID, codeInconsistentTopicID:
 		return classRefresh
 	case codeCoordinatorLoading, codeCoordinatorNotAvailable, codeNotCoordinator:
 		return classCoordinator
-	case codeCorruptMessage, codeMessageTooLarge, 17, 18, 32, 42, 43, 76, 87:
+	case codeCorruptMessage, codeMessageTooLarge, codeBatchTooLarge, codeInvalidTimestamp, codeInvalidRecord:
 		return classRefused
-	case codeOutOfOrderSequence, codeInvalidProducerEpoch, 49, codeUnknownProducerID, codeProducerFenced:
+	case codeOutOfOrderSequence, codeInvalidProducerEpoch, codeInvalidProducerMapping, codeUnknownProducerID,
+		codeProducerFenced:
 		return classSequence
 	case codeIllegalGeneration, codeUnknownMemberID, codeRebalanceInProgress, codeMemberIDRequired, codeFencedInstanceID:
 		return classMember
-	case 23, 24, 26, 28, codeTopicAuthorization, codeGroupAuthorization, codeClusterAuthorization,
-		33, 34, 35, 44, 53, 58, 65, 81:
+	case codeInvalidTopic, codeInconsistentProtocol, codeInvalidGroupID, codeInvalidSessionTimeout, codeInvalidCommitSize,
+		codeTopicAuthorization, codeGroupAuthorization, codeClusterAuthorization, codeUnsupportedMechanism,
+		codeIllegalSASLState, codeUnsupportedVersion, codeInvalidRequest, codeUnsupportedForFormat, codePolicyViolation,
+		codeTransactionalAuthorization, codeLoginFailed, codeTokenAuthorization, codeUnsupportedCompression, codeGroupFull:
 		return classMisconfigured
 	default:
 		return classRetry // what nobody knows is not a reason to lose a message
 	}
 }
 
-// ways says what the operator can do, where the code alone tells.
-var ways = map[code]string{
-	codeUnknownTopicOrPartition: "create the topic, or wait: it is tried again",
-	codeMessageTooLarge:         "raise the topic's max.message.bytes and this sink's max_message, or choose an on_reject policy",
-	17:                          "correct the topic's name",
-	codeNotEnoughAfterAppend:    "the topic's min.insync.replicas is not met: bring replicas back",
-	19:                          "the topic's min.insync.replicas is not met: bring replicas back",
-	codeTopicAuthorization:      "grant the user access to the topic",
-	codeGroupAuthorization:      "grant the user READ on the group",
-	codeClusterAuthorization:    "grant the user IDEMPOTENT_WRITE on the cluster",
-	32:                          "its time is outside of the topic's message.timestamp.before/after.max.ms",
-	33:                          "enable SASL PLAIN at the broker, or leave the username out",
-	35:                          "Kafka 2.4 or later is needed",
-	58:                          "correct username and password",
-	87:                          "the topic may be compacted, which needs a key for every message",
-	codeFencedInstanceID:        "another process uses the same instance_id: give each its own",
+// wayOut says what the operator can do, where the code alone tells.
+func (c code) wayOut() string {
+	switch c {
+	case codeUnknownTopicOrPartition:
+		return "create the topic, or wait: it is tried again"
+	case codeMessageTooLarge:
+		return "raise the topic's max.message.bytes and this sink's max_message, or choose an on_reject policy"
+	case codeInvalidTopic:
+		return "correct the topic's name"
+	case codeNotEnoughAfterAppend, codeNotEnoughReplicas:
+		return "the topic's min.insync.replicas is not met: bring replicas back"
+	case codeTopicAuthorization:
+		return "grant the user access to the topic"
+	case codeGroupAuthorization:
+		return "grant the user READ on the group"
+	case codeClusterAuthorization:
+		return "grant the user IDEMPOTENT_WRITE on the cluster"
+	case codeInvalidTimestamp:
+		return "its time is outside of the topic's message.timestamp.before/after.max.ms"
+	case codeUnsupportedMechanism:
+		return "enable SASL PLAIN at the broker, or leave the username out"
+	case codeUnsupportedVersion:
+		return "Kafka 2.4 or later is needed"
+	case codeLoginFailed:
+		return "correct username and password"
+	case codeUnsupportedCompression, codeUnsupportedForFormat:
+		return "choose another compression for this sink, or a newer message format for the topic"
+	case codeInvalidRecord:
+		return "the topic may be compacted, which needs a key for every message"
+	case codeFencedInstanceID:
+		return "another process uses the same instance_id: give each its own"
+	}
+	return ""
 }
 
 // brokerError is what a broker answered.
@@ -107,7 +154,7 @@ func (e *brokerError) Error() string {
 	if e.detail != "" {
 		text += fmt.Sprintf(" (%.300s)", e.detail)
 	}
-	if way := ways[e.code]; way != "" {
+	if way := e.code.wayOut(); way != "" {
 		text += "; " + way
 	}
 	return text

@@ -25,7 +25,7 @@ type producer struct {
 	patience time.Duration
 	log      zerolog.Logger
 
-	ctx     context.Context // ends at close
+	ctx     context.Context //nolint:containedctx // the producer's own life: it ends at close
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 	kick    chan struct{}                         // capacity 1: the watcher shall ask for metadata

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
@@ -170,7 +169,6 @@ type outcome struct {
 	err    error // nil for codeNone
 	unsent bool  // it never left
 	open   bool  // it may have been written
-	wait   time.Duration
 }
 
 // outcomeOf finds a part's outcome in the answer to its request.
