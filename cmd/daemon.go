@@ -136,12 +136,16 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
 	draining := false
+	var overdue <-chan time.Time
 	for {
 		select {
 		case err := <-ended:
 			return d.verdict(err, draining)
 		case now := <-ticker.C:
 			d.report.look(d.bridge.Status(), now)
+		case <-overdue:
+			// A connector that does not heed its context must not keep the process.
+			return d.verdict(&bridge.DrainError{Left: d.uncommitted()}, draining)
 		case s := <-signals:
 			if draining {
 				return d.abandon(s, ended)
@@ -151,8 +155,20 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			d.log.Info().Str("signal", s.String()).Float64("deadline_seconds", d.cfg.Bridge.Drain.Seconds()).
 				Msg("draining: nothing more is fetched, what is in flight is finished; a second signal ends at once")
 			stop()
+			timer := time.NewTimer(d.cfg.Bridge.Drain + d.app.grace)
+			defer timer.Stop()
+			overdue = timer.C
 		}
 	}
+}
+
+// uncommitted returns how many messages were fetched and not committed, which will come again. What a
+// halted route fetched twice counts twice.
+func (d *daemon) uncommitted() (n int64) {
+	for _, s := range d.bridge.Status() {
+		n += int64(s.Counts.FetchedMessages - s.Counts.CommittedMessages)
+	}
+	return n
 }
 
 func (d *daemon) verdict(err error, draining bool) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,9 @@ const (
 	exitDrain       = 4
 	exitSignal      = 128 // plus the signal's number
 )
+
+// closeGrace is how long after the drain deadline the ends may take to be closed.
+const closeGrace = 5 * time.Second
 
 // ExitError ends the program with a code of its own. A nil Err prints nothing.
 type ExitError struct {
@@ -49,13 +53,14 @@ type app struct {
 	stderr   io.Writer // logs, progress, faults
 	env      func(string) (string, bool)
 	signals  <-chan os.Signal // nil: the process's own
+	grace    time.Duration    // after the drain deadline, for the ends to be closed
 }
 
 // Main runs the command line args, which are without the program's name, and returns the exit code. It
 // blocks until the command is done. SIGINT and SIGTERM end `run` softly, a second one at once. extra
 // are further commands; an *ExitError of theirs chooses the code.
 func Main(registry *connectors.Registry, args []string, stdout, stderr io.Writer, extra ...*cobra.Command) int {
-	a := &app{registry: registry, stdout: stdout, stderr: stderr, env: os.LookupEnv}
+	a := &app{registry: registry, stdout: stdout, stderr: stderr, env: os.LookupEnv, grace: closeGrace}
 	return a.main(context.Background(), args, extra...)
 }
 

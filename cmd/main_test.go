@@ -27,6 +27,7 @@ type rig struct {
 	stdout, stderr *buffer
 	signals        chan os.Signal
 	faults         func([]*connectors.Batch) connectortest.Fault // of the sink
+	wrap           func(connectors.Sink) connectors.Sink
 }
 
 // buffer is a bytes.Buffer for several goroutines that tells when it has been written to.
@@ -82,6 +83,14 @@ func newRig(t *testing.T) *rig {
 		if err == nil && r.faults != nil {
 			spec = connectortest.FaultySink(spec, r.faults)
 		}
+		if err == nil && r.wrap != nil {
+			wrapped, open := *spec, spec.Open
+			wrapped.Open = func(ctx context.Context, env connectors.Env) (connectors.Sink, error) {
+				sink, err := open(ctx, env)
+				return r.wrap(sink), err
+			}
+			spec = &wrapped
+		}
 		return spec, err
 	}
 	registry, err := connectors.NewRegistry(memory)
@@ -90,7 +99,7 @@ func newRig(t *testing.T) *rig {
 	}
 	env := map[string]string{"OTEL_SDK_DISABLED": "true", "GOMEMLIMIT": "1GiB"}
 	r.app = &app{
-		registry: registry, stdout: r.stdout, stderr: r.stderr, signals: r.signals,
+		registry: registry, stdout: r.stdout, stderr: r.stderr, signals: r.signals, grace: time.Second,
 		env: func(k string) (string, bool) { v, ok := env[k]; return v, ok },
 	}
 	return r
@@ -257,6 +266,36 @@ func TestDrainDeadline(t *testing.T) {
 	}
 	if !strings.Contains(r.stderr.String(), "2 messages are not committed and will come again") {
 		t.Errorf("no count in\n%s", r.stderr)
+	}
+}
+
+// deaf is a sink whose Write does not heed its context.
+type deaf struct {
+	connectors.Sink
+	called, release chan struct{}
+}
+
+func (s deaf) Write(context.Context, []*connectors.Batch) error {
+	s.called <- struct{}{}
+	<-s.release
+	return fmt.Errorf("released")
+}
+
+// TestDeafConnector: a connector that hangs for good does not keep the process.
+func TestDeafConnector(t *testing.T) {
+	r, ctx := newRig(t), soon(t)
+	r.grace = 100 * time.Millisecond
+	called, release := make(chan struct{}, 2), make(chan struct{})
+	defer close(release)
+	r.wrap = func(s connectors.Sink) connectors.Sink { return deaf{s, called, release} }
+	r.put(2)
+	file := write(t, "shutdown: {drain: 100ms}\nadmin: {listen: \"off\"}\nroutes: {a: {from: \"memory://from\", to: \"memory://to\"}}\n")
+	code := r.start(ctx, "run", "-c", file)
+	<-called
+	<-called
+	r.signals <- syscall.SIGTERM
+	if c := await(ctx, t, code); c != exitDrain || !strings.Contains(r.stderr.String(), "2 messages are not committed and will come again") {
+		t.Errorf("exit code %d:\n%s", c, r.stderr)
 	}
 }
 
