@@ -43,16 +43,16 @@ func coreSinkSpec(c CoreSinkConfig, about connectors.About) (*connectors.SinkSpe
 		Open: func(_ context.Context, env connectors.Env) (connectors.Sink, error) {
 			return openCoreSink(&c, subjects, &env), nil
 		},
-		Facts:  coreSinkFacts(),
+		Facts:  coreSinkFacts(defaultMaxPayload),
 		Remote: true,
 	}, nil
 }
 
-func coreSinkFacts() connectors.Facts {
+func coreSinkFacts(maxPayload int64) connectors.Facts {
 	return connectors.Facts{
 		Guarantee: "at least once to the NATS server, at most once from there: who does not subscribe at that moment never gets a message; after a lost connection, what was not confirmed is sent again",
 		Order:     "of the partition or key",
-		Memory:    2 * keptBuffer, MemoryFor: "2 x 1 MiB of encoded messages",
+		Memory:    2 * (frameBuffer + 5*maxPayload/4), MemoryFor: "two encoded pieces of 256 KiB and one message more",
 	}
 }
 
@@ -72,7 +72,14 @@ func (s *coreSink) Close(ctx context.Context) error {
 }
 
 // Describe implements connectors.Describer.
-func (s *coreSink) Describe() connectors.Facts { return coreSinkFacts() }
+func (s *coreSink) Describe() connectors.Facts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link == nil {
+		return coreSinkFacts(defaultMaxPayload)
+	}
+	return coreSinkFacts(s.link.maxPayload)
+}
 
 // connected returns the life of the connection there is, or waits for one, for a while.
 func (s *coreSink) connected(ctx context.Context) (*coreLink, error) {

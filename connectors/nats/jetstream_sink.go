@@ -28,6 +28,10 @@ const (
 	// probeAfter and probeEvery are when the server is asked about a flight of which nothing is heard.
 	probeAfter = 2 * time.Second
 	probeEvery = 10 * time.Second
+	// doubtMemory is about what the names of all messages in flight take.
+	doubtMemory = 4 << 20
+	// defaultMaxPayload is a server's, as long as it has not said otherwise.
+	defaultMaxPayload = 1 << 20
 	// maxFruitless is how many flights in a row may bring a Write nowhere before it gives up.
 	maxFruitless = 3
 )
@@ -142,6 +146,7 @@ func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) err
 	defer s.room.Release(weight)
 	f := newFlight(nuid.Next(), s.cfg.Stream, sess, n, w.cursor.index, s.floor.Load())
 	f.mark, _ = s.conn.violations()
+	f.origin = string(appendPrintable(nil, w.cursor.batch().Origin))
 	s.replies.add(f)
 	defer s.replies.remove(f)
 
@@ -352,15 +357,23 @@ func (s *jetStreamSink) account(ctx context.Context, w *outgoing, sess *session,
 
 // Describe implements connectors.Describer.
 func (s *jetStreamSink) Describe() connectors.Facts {
-	return jetStreamSinkFacts(&s.cfg, s.env.Headers, form(s.form.Load()))
+	s.mu.Lock()
+	sess := s.session
+	s.mu.Unlock()
+	maxPayload := int64(defaultMaxPayload)
+	if sess != nil {
+		maxPayload = sess.maxPayload
+	}
+	return jetStreamSinkFacts(&s.cfg, s.env.Headers, maxPayload, form(s.form.Load()))
 }
 
-func jetStreamSinkFacts(cfg *JetStreamSinkConfig, headers bool, f form) connectors.Facts {
+func jetStreamSinkFacts(cfg *JetStreamSinkConfig, headers bool, maxPayload int64, f form) connectors.Facts {
 	facts := connectors.Facts{
 		Guarantee: "at least once: a message is acknowledged when the stream has stored it; after a lost connection the stream is read, so that only a kill of this process doubles what is in flight",
 		Order:     "of the partition or key",
 		Touches:   []string{"stream " + cfg.Stream + " (writes only)"},
-		Memory:    2 * keptBuffer, MemoryFor: "2 x 1 MiB of encoded messages",
+		Memory:    2*(frameBuffer+5*maxPayload/4) + doubtMemory,
+		MemoryFor: "two encoded pieces of 256 KiB and one message more, and 4 MiB to learn what a lost connection left behind",
 	}
 	if !headers {
 		facts.Guarantee = "at least once: a message is acknowledged when the stream has stored it; without headers nobody can tell what a lost connection left behind, so at most what is in flight is doubled then"

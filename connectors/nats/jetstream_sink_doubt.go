@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type tail struct {
 	begun time.Time           // when reading it began; zero: never, or in vain
 	found map[string]struct{} // Sluice-Origin without hops
 	whole bool                // nothing was missing on the way
+	reads int                 // how often it was read
 }
 
 // resolve finds out which messages of a flight from done on are stored, where the server has not
@@ -37,33 +39,32 @@ type tail struct {
 // the connection went away: what it carried may yet be stored.
 func (s *jetStreamSink) resolve(ctx context.Context, w *outgoing, f *flight, done, sent int, lost bool) (stored int, sure bool, err error) {
 	since := time.Now()
-	sess, err := s.awaitLong(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	if !sess.stream.Created.Equal(f.created) {
-		return 0, true, nil // another stream of that name: nothing of ours is in it
-	}
-	if !s.env.Headers || w.cursor.batch().Origin == "" || sess.stream.Config.Retention != "limits" {
-		return 0, false, nil
-	}
 	if lost {
 		wait(ctx, settleTime)
 	}
 	s.tail.mu.Lock()
 	defer s.tail.mu.Unlock()
-	for s.tail.begun.Before(since) {
-		err := s.readTail(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return 0, false, ctx.Err()
-		}
-		s.env.Host.Report(connectors.Event{Kind: connectors.Retrying, Err: err})
-		if _, err = s.awaitLong(ctx); err != nil {
+	for {
+		sess, err := s.awaitLong(ctx)
+		if err != nil {
 			return 0, false, err
 		}
+		if !sess.stream.Created.Equal(f.created) {
+			return 0, true, nil // another stream of that name: nothing of ours is in it
+		}
+		if !s.env.Headers || f.origin == "" || sess.stream.Config.Retention != "limits" {
+			return 0, false, nil
+		}
+		if !s.tail.begun.Before(since) {
+			break
+		}
+		if err := s.readTail(ctx); err == nil {
+			break
+		} else if ctx.Err() == nil {
+			s.env.Host.Report(connectors.Event{Kind: connectors.Retrying, Err: err})
+		}
+		s.again() // perhaps there is no such stream any more
+		wait(ctx, sessionRetry)
 	}
 	at := w.cursor
 	at.skip(done)
@@ -77,6 +78,9 @@ func (s *jetStreamSink) resolve(ctx context.Context, w *outgoing, f *flight, don
 			break // publishes are stored one by one: behind a hole nothing counts
 		}
 		at.skip(1)
+	}
+	if s.replies.count() == 1 { // nobody else will ask
+		s.tail.found, s.tail.begun = nil, time.Time{}
 	}
 	return highest, s.tail.whole || highest == sent-done, nil
 }
@@ -100,7 +104,8 @@ func (s *jetStreamSink) readTail(ctx context.Context) error {
 		return err
 	}
 	t := &s.tail
-	from := s.replies.oldest() + 1
+	from, origins := s.replies.oldest()
+	from++
 	begin := max(from, stream.State.FirstSeq)
 	end := min(stream.State.LastSeq, begin+maxTail-1)
 	t.begun, t.found, t.whole = time.Time{}, map[string]struct{}{}, begin == from && end >= stream.State.LastSeq
@@ -117,7 +122,7 @@ func (s *jetStreamSink) readTail(ctx context.Context) error {
 				t.whole = false
 			case err != nil:
 				return err
-			case origin != "":
+			case origins[origin[:max(0, strings.LastIndexByte(origin, '/'))]]:
 				t.found[origin] = struct{}{}
 			}
 			return nil
@@ -127,6 +132,7 @@ func (s *jetStreamSink) readTail(ctx context.Context) error {
 		return fmt.Errorf("stream %s: read what is stored: %w", s.cfg.Stream, err)
 	}
 	t.begun = begun
+	t.reads++
 	s.env.Logger.Info().Str("stream", s.cfg.Stream).Uint64("from", begin).Uint64("to", end).Int("own", len(t.found)).
 		Msg("jetstream sink read the stream's end to learn what is stored")
 	return nil

@@ -22,6 +22,7 @@ type flight struct {
 	wake   chan struct{} // holds one when there is something new
 
 	created time.Time // of the stream
+	origin  string    // of the lane, as Sluice-Origin has it; empty: none
 	mark    uint64    // permission violations before the flight
 
 	mu       sync.Mutex

@@ -57,15 +57,25 @@ func (r *replies) remove(f *flight) {
 	delete(r.flights, f.token)
 }
 
-// oldest returns the lowest sequence behind which something in flight may be stored.
-func (r *replies) oldest() uint64 {
+// count returns how many flights there are.
+func (r *replies) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	low := ^uint64(0)
+	return len(r.flights)
+}
+
+// oldest returns the lowest sequence behind which something in flight may be stored, and the origins
+// of what is in flight.
+func (r *replies) oldest() (low uint64, origins map[string]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	low, origins = ^uint64(0), map[string]bool{}
 	for _, f := range r.flights {
 		low = min(low, f.after)
+		origins[f.origin] = true
 	}
-	return low
+	delete(origins, "")
+	return low, origins
 }
 
 // answer is called by nats.go for one message after the other and does not block.

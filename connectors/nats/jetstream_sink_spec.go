@@ -15,7 +15,7 @@ func jetStreamSinkSpec(c JetStreamSinkConfig, about connectors.About) (*connecto
 		Open: func(ctx context.Context, env connectors.Env) (connectors.Sink, error) {
 			return openJetStreamSink(&c, subjects, &env), nil
 		},
-		Facts:  jetStreamSinkFacts(&c, true, formUnknown),
+		Facts:  jetStreamSinkFacts(&c, true, defaultMaxPayload, formUnknown),
 		Remote: true,
 	}, nil
 }

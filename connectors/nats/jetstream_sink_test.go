@@ -52,8 +52,14 @@ func batched(c *jetstream.StreamConfig) { c.AllowBatchPublish = true }
 
 // forms runs a test with both forms of writing.
 func forms(t *testing.T, test func(t *testing.T, change func(*jetstream.StreamConfig))) {
-	t.Run("fast", func(t *testing.T) { test(t, batched) })
-	t.Run("pipelined", func(t *testing.T) { test(t, func(*jetstream.StreamConfig) {}) })
+	t.Run("fast", func(t *testing.T) {
+		t.Parallel()
+		test(t, batched)
+	})
+	t.Run("pipelined", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(*jetstream.StreamConfig) {})
+	})
 }
 
 func (st *sinkTest) env() connectors.Env {

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -111,8 +112,23 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-func (p *process) freeze() { p.signal(syscall.SIGSTOP) }
-func (p *process) thaw()   { p.signal(syscall.SIGCONT) }
+// freeze returns when the process has stopped.
+func (p *process) freeze() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	for {
+		var status syscall.WaitStatus
+		switch _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil || !status.Stopped():
+			p.t.Fatalf("the server does not freeze: %v, status %v", err, status)
+		default:
+			return
+		}
+	}
+}
+
+func (p *process) thaw() { p.signal(syscall.SIGCONT) }
 
 // kill ends the process without a goodbye. It may be ended already.
 func (p *process) kill() {

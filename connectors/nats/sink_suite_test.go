@@ -45,7 +45,7 @@ func arrived(subject string, h nats.Header, data []byte) connectors.Message {
 
 // TestJetStreamSinkIsAConnector runs the suite that defines what a sink is.
 func TestJetStreamSinkIsAConnector(t *testing.T) {
-	forms(t, func(t *testing.T, change func(*jetstream.StreamConfig)) {
+	suite := func(t *testing.T, change func(*jetstream.StreamConfig)) {
 		srv := startServer(t, nil)
 		js, err := jetstream.New(client(t, srv.ClientURL()))
 		if err != nil {
@@ -74,7 +74,10 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 			},
 			Settings: connectortest.Settings{Goroutines: serverGoroutines()},
 		})
-	})
+	}
+	// One after the other: the suite looks for goroutines that are left.
+	t.Run("fast", func(t *testing.T) { suite(t, batched) })
+	t.Run("pipelined", func(t *testing.T) { suite(t, func(*jetstream.StreamConfig) {}) })
 }
 
 // readStream returns all messages of a stream once there are n.
