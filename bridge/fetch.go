@@ -83,6 +83,11 @@ func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
 		n.resumeLanes()
 		ctx = interrupted
 	}
+	defer func() {
+		if n.laneWait.Swap(false) {
+			n.route.clock.Resume(time.Now())
+		}
+	}()
 	n.fetching.Store(time.Now().UnixNano())
 	defer n.fetching.Store(0)
 	return n.source.Fetch(ctx, n.room(need))

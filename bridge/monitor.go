@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
 )
 
 // waitingAfter is how long a Fetch brings nothing before the source is idle or starved.
@@ -33,5 +34,20 @@ func (n *run) noteWaiting(now time.Time) {
 	if l, ok := n.source.(connectors.Lagger); ok {
 		lag, known = l.Lag()
 	}
+	if (lag > 0 || !known) && n.lanesPaused() {
+		// There is something to read, and what cannot be fetched is what stuck lanes hold back.
+		n.laneWait.Store(true)
+		n.route.clock.Wait(flowcontrol.CauseLane, now)
+		return
+	}
 	n.route.health.waiting(lag, known)
+}
+
+func (n *run) lanesPaused() bool {
+	for _, p := range n.snapshot() {
+		if p.paused.Load() {
+			return true
+		}
+	}
+	return false
 }

@@ -39,6 +39,7 @@ type run struct {
 	open      atomic.Int64  // messages fetched and not yet committed
 
 	fetching  atomic.Int64                       // since when a Fetch is out, in Unix nanoseconds; 0: none is
+	laneWait  atomic.Bool                        // while a Fetch is out, the clock waits for stuck lanes
 	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused
 	paused    []*partition                       // lanes that are full; only the fetcher looks
 }

@@ -87,6 +87,11 @@ func newScene(t *testing.T, patience time.Duration) *scene {
 	suite.pair.Need(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
+	t.Cleanup(func() {
+		if err := suite.pair.Heal(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 	return &scene{
 		T: t, ctx: ctx, name: name,

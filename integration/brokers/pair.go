@@ -51,6 +51,23 @@ func (p *Pair) NeedControl(t testing.TB) {
 	}
 }
 
+// Heal brings back what a test has left frozen or dead, so that the next one is not its victim.
+func (p *Pair) Heal(ctx context.Context) error {
+	if p.err != nil || p.Kafka.Process == nil || p.NATS.Process == nil {
+		return nil
+	}
+	return errors.Join(p.Kafka.Process.heal(ctx, p.Kafka.Restart), p.NATS.Process.heal(ctx, p.NATS.Restart))
+}
+
+func (p *Process) heal(ctx context.Context, restart func(context.Context) error) error {
+	select {
+	case <-p.Exited():
+		return restart(ctx)
+	default:
+		return p.Thaw()
+	}
+}
+
 // Stop ends both.
 func (p *Pair) Stop() {
 	if p.Kafka != nil && p.Kafka.Process != nil {

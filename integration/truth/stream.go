@@ -279,3 +279,17 @@ func (s Stream) with(do func(jetstream.JetStream) error) error {
 	}
 	return do(js)
 }
+
+// Update changes the stream's configuration.
+func (s Stream) Update(ctx context.Context, change func(*jetstream.StreamConfig)) error {
+	return s.with(func(js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		config := stream.CachedInfo().Config
+		change(&config)
+		_, err = js.UpdateStream(ctx, config)
+		return err
+	})
+}
