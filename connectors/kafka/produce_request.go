@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
@@ -62,7 +63,9 @@ func (p *producer) attempt(l *lead, r *request) (*wire.Produced, error) {
 		Key: wire.ProduceKey, Version: wire.ProduceVersion, Node: l.node,
 		Body: r.body.B, Buffer: r.answer, Limit: 16 << 20,
 	}
+	slow := time.AfterFunc(slowAnswer, p.refreshSoon)
 	answer, err := p.conn.call(p.ctx, answerTimeout, call)
+	slow.Stop()
 	if err != nil {
 		if !call.Begun.Load() {
 			return nil, &unsentError{err}

@@ -20,6 +20,8 @@ const (
 	// ackTimeout is how long a broker waits for its replicas, answerTimeout how long we wait for it.
 	ackTimeout    = 10 * time.Second
 	answerTimeout = 15 * time.Second
+	// slowAnswer is when we ask, beside, whether the cluster is there at all.
+	slowAnswer = 2 * time.Second
 )
 
 func parseCompression(name string) (wire.Codec, error) {
