@@ -17,6 +17,7 @@ import (
 // TestSourceStallsLongerThanAckWait: the server takes everything in flight for undelivered; it is
 // recognized, not returned again, and acknowledged by its new deliveries.
 func TestSourceStallsLongerThanAckWait(t *testing.T) {
+	t.Parallel()
 	for _, explicit := range []bool{false, true} {
 		t.Run(fmt.Sprint("explicit ", explicit), func(t *testing.T) {
 			t.Parallel()
@@ -50,6 +51,7 @@ func TestSourceStallsLongerThanAckWait(t *testing.T) {
 // TestSourceOutlivesServer restarts the server while messages are in flight, fetched and not, and
 // while nothing can be acknowledged.
 func TestSourceOutlivesServer(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 300)
 	h := newSourceHost()
@@ -93,6 +95,7 @@ func optionsOf(s *server.Server) *server.Options {
 
 // TestSourceWaitsForWhatIsMissing: no server, then a server without the stream, then all of it.
 func TestSourceWaitsForWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	o := *optionsOf(s)
 	stopServer(s)
@@ -119,6 +122,7 @@ func TestSourceWaitsForWhatIsMissing(t *testing.T) {
 }
 
 func TestSourceNamesCause(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name, want string
 		server     func(*server.Options)
@@ -156,6 +160,7 @@ func TestSourceNamesCause(t *testing.T) {
 }
 
 func TestSourceReportsGaps(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 10)
 	h := newSourceHost()
@@ -213,6 +218,7 @@ func (st *streamTest) wantGaps(h *sourceHost, want ...[2]int64) {
 
 // TestSourceRecreatedStream: positions of the old stream mean nothing in the new one.
 func TestSourceRecreatedStream(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 10)
 	s := st.open(st.config(), newSourceHost(), "a")
@@ -233,6 +239,7 @@ func TestSourceRecreatedStream(t *testing.T) {
 
 // TestSourceDeletedDurable: it goes on where it was, not where the configuration starts.
 func TestSourceDeletedDurable(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 20)
 	s := st.open(st.config(), newSourceHost(), "a")
@@ -255,6 +262,7 @@ func TestSourceDeletedDurable(t *testing.T) {
 
 // TestSourceBinds looks at durables that somebody else has made.
 func TestSourceBinds(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 10)
 	for _, tc := range []struct {
@@ -313,6 +321,7 @@ func TestSourceBinds(t *testing.T) {
 
 // TestSourceWithoutDurable: with create: false it waits until somebody makes the durable.
 func TestSourceWithoutDurable(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 10)
 	c := st.config()
@@ -330,6 +339,7 @@ func TestSourceWithoutDurable(t *testing.T) {
 
 // TestSourceMayNotOwn: without the right to change the durable every message is acknowledged by itself.
 func TestSourceMayNotOwn(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(o *server.Options) {
 		o.Users = []*server.User{
 			{Username: "admin", Password: "p"},
@@ -378,6 +388,7 @@ func TestSourceMayNotOwn(t *testing.T) {
 
 // TestSourceShared: two daemons share a durable; one that dies leaves its messages to the other.
 func TestSourceShared(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 200)
 	c := st.config()
@@ -401,5 +412,43 @@ func TestSourceShared(t *testing.T) {
 	}
 	if info := st.durable(); info.NumAckPending != 0 {
 		t.Errorf("%d messages are not acknowledged", info.NumAckPending)
+	}
+}
+
+// TestSourceOutlivesKilledServer: a killed server forgets the last acknowledgements. What comes again
+// because of that was written long ago and is not returned.
+func TestSourceOutlivesKilledServer(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, 0)
+	st := &streamTest{t: t}
+	st.connectTo(p.url())
+	if _, err := st.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	st.publish(1, 2000)
+	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
+	c.Servers, c.Stream = Words{p.url()}, "S"
+	h := newSourceHost()
+	s := st.open(c, h, "a")
+	for first := 1; first < 1000; first += 100 {
+		commit(t, s, readAll(t, s, first, 100, roomy)...)
+	}
+	flight := readAll(t, s, 1001, 100, roomy)
+	floor := st.durable().AckFloor.Stream
+	st.nc.Close()
+	p.kill()
+	p.start()
+	st.connectTo(p.url())
+	t.Logf("the floor was at %d and is at %d", floor, st.durable().AckFloor.Stream)
+	rest := readAll(t, s, 1101, 900, roomy)
+	commit(t, s, flight...)
+	commit(t, s, rest...)
+	if info := st.durable(); info.AckFloor.Stream != 2000 || info.NumAckPending != 0 {
+		t.Errorf("floor %d, %d pending", info.AckFloor.Stream, info.NumAckPending)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.revoked > 0 {
+		t.Error("what was in flight was given up")
 	}
 }

@@ -108,7 +108,11 @@ func newStreamTest(t testing.TB, change func(*jetstream.StreamConfig)) *streamTe
 func (st *streamTest) connect() { st.connectAs("", "") }
 
 func (st *streamTest) connectAs(user, password string) {
-	nc, err := nats.Connect(st.server.ClientURL(), nats.UserInfo(user, password), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	st.connectTo(st.server.ClientURL(), nats.UserInfo(user, password))
+}
+
+func (st *streamTest) connectTo(url string, options ...nats.Option) {
+	nc, err := nats.Connect(url, append(options, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))...)
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -241,6 +245,7 @@ func (st *streamTest) durable() *jetstream.ConsumerInfo {
 }
 
 func TestSourceReadsInOrderAndCommits(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 1000)
 	s := st.open(st.config(), newSourceHost(), "a")
@@ -259,6 +264,7 @@ func TestSourceReadsInOrderAndCommits(t *testing.T) {
 }
 
 func TestSourceRedeliversAfterClose(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 300)
 	s := st.open(st.config(), newSourceHost(), "a")
@@ -274,6 +280,7 @@ func TestSourceRedeliversAfterClose(t *testing.T) {
 
 // TestSourceFetchInterrupted cancels Fetch at every moment: nothing is skipped or repeated.
 func TestSourceFetchInterrupted(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	s := st.open(st.config(), newSourceHost(), "a")
 	published, want := 0, 1
@@ -306,6 +313,7 @@ func TestSourceFetchInterrupted(t *testing.T) {
 
 // TestSourceAsksForRoomOnly looks at the server: what it has delivered never exceeds the room.
 func TestSourceAsksForRoomOnly(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 500)
 	s := st.open(st.config(), newSourceHost(), "a")
@@ -316,6 +324,7 @@ func TestSourceAsksForRoomOnly(t *testing.T) {
 }
 
 func TestSourceOversize(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	large := make([]byte, 300<<10)
 	for range 3 {
@@ -360,6 +369,7 @@ func TestSourceOversize(t *testing.T) {
 }
 
 func TestSourceFilters(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	for i := range 50 {
 		st.publishTo("s.other", 0, 3)
@@ -380,6 +390,7 @@ func TestSourceFilters(t *testing.T) {
 }
 
 func TestSourceStarts(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 10)
 	for _, tc := range []struct {

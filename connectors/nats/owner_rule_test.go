@@ -54,6 +54,7 @@ func (st *streamTest) steal(n int) {
 // a stranger resets the durable and reads as many messages as we had read, so that our next delivery
 // continues our numbers although fifty messages went to the stranger.
 func TestForgedContiguity(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 100)
 	s := st.blind(newSourceHost())
@@ -110,6 +111,7 @@ func (st *streamTest) setOwner(mark string) {
 
 // TestOtherMarkStopsAcknowledging: whoever finds another's mark acknowledges nothing and stands by.
 func TestOtherMarkStopsAcknowledging(t *testing.T) {
+	t.Parallel()
 	st := newStreamTest(t, nil)
 	st.publish(1, 100)
 	h := newSourceHost()
@@ -144,6 +146,7 @@ func TestOtherMarkStopsAcknowledging(t *testing.T) {
 
 // TestTakeover measures how long a durable is without a reader, at the pace of production.
 func TestTakeover(t *testing.T) {
+	t.Parallel()
 	for _, end := range []string{"close", "kill", "freeze"} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
