@@ -19,6 +19,24 @@
 // durable, the user may not change it, or the server cannot reset (before 2.14), every message is
 // acknowledged by itself and order is not kept.
 //
+// # The JetStream sink
+//
+// It writes fast-ingest batches (ADR-50) where the stream has allow_batched set, else single publishes
+// over an inbox of its own, several thousand under way in a Write. nats.go's PublishAsync is not used:
+// it sends a failed message again by itself, behind its successors. A Write waits for its answers as
+// long as the connection stands; after two seconds without one the server is asked, behind the
+// messages, what became of them. What the answers leave open, because the connection was lost or the
+// server closed the batch, the stream itself tells: its end is read, and each message that is found by
+// its Sluice-Origin is taken for stored. Only the rest is sent again. Without Sluice-Origin, or where
+// messages leave the stream by themselves, all of it is.
+//
+// # Core NATS
+//
+// The source cannot slow its publishers down: it has a bounded buffer, drops what comes beyond it, and
+// counts that. With ack_mode: reply it answers a requester when its message is committed. The sink
+// counts a message as acknowledged when the server has parsed it, which the answer to a PING behind it
+// shows, and refuses what the user may not publish.
+//
 // # Memory
 //
 // nats.go allocates each message it reads (its data, two strings, a Msg, and a map if it has headers);

@@ -39,3 +39,23 @@ func sinkSubjects(mapped *connectors.Template, own string) (*subjects, error) {
 	}
 	return nil, err
 }
+
+func jetStreamSinkFacts(cfg *JetStreamSinkConfig, headers bool, maxPayload int64, f form) connectors.Facts {
+	facts := connectors.Facts{
+		Guarantee: "at least once: a message is acknowledged when the stream has stored it; after a lost connection the stream is read, so that only a kill of this process doubles what is in flight",
+		Order:     "of the partition or key",
+		Touches:   []string{"stream " + cfg.Stream + " (writes only)"},
+		Memory:    2*(frameBuffer+5*maxPayload/4) + doubtMemory,
+		MemoryFor: "two encoded pieces of 256 KiB and one message more, and 4 MiB to learn what a lost connection left behind",
+	}
+	if !headers {
+		facts.Guarantee = "at least once: a message is acknowledged when the stream has stored it; without headers nobody can tell what a lost connection left behind, so at most what is in flight is doubled then"
+	}
+	switch f {
+	case formFast:
+		facts.Order += ", as fast-ingest batches"
+	case formPipelined:
+		facts.Order += ", as pipelined publishes: where a message is refused for the moment, or the stream's leader changes, later ones may stand before it, and then again behind it"
+	}
+	return facts
+}
