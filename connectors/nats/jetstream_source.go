@@ -60,6 +60,7 @@ type jetStreamSource struct {
 	reconnected bool
 	up          bool
 	noted       string    // the last error that was reported
+	retried     time.Time // when the last session that broke was reported
 	created     time.Time // when the stream was created
 	known       bool      // position and settled are of the ownership that is or was last ours
 	assigned    bool      // the bridge knows the partition as ours
@@ -359,6 +360,8 @@ func (s *jetStreamSource) Describe() connectors.Facts {
 // Close takes the owner mark away, so that an instance that stands by takes over, and ends the
 // connection.
 func (s *jetStreamSource) Close(ctx context.Context) error {
+	// Where a frozen server takes nothing, nats.go holds its lock while it writes.
+	defer context.AfterFunc(ctx, s.conn.sockets.close)()
 	s.stop()
 	<-s.done
 	var err error

@@ -13,8 +13,12 @@ import (
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
-// calmAfter is how long a session lives to count as one that works.
-const calmAfter = 10 * time.Second
+const (
+	// calmAfter is how long a session lives to count as one that works.
+	calmAfter = 10 * time.Second
+	// retriedEvery is how often sessions that broke are reported.
+	retriedEvery = time.Minute
+)
 
 // run holds one session after another until ctx ends or an operator is needed.
 func (s *jetStreamSource) run(ctx context.Context) {
@@ -51,15 +55,18 @@ func (s *jetStreamSource) note(err error) {
 		return // known, or reported where the connection was lost
 	}
 	s.noted = err.Error()
-	kind := connectors.Disconnected
-	var hole *holeError
-	if errors.As(err, &hole) || errors.Is(err, errContended) || errors.Is(err, errSessionLost) {
-		kind = connectors.Retrying
-	} else {
-		s.up = false
-	}
 	s.env.Logger.Debug().Err(err).Msgf("session on %s", s.place())
-	s.env.Host.Report(connectors.Event{Kind: kind, Err: err})
+	var hole *holeError
+	if !errors.As(err, &hole) && !errors.Is(err, errContended) && !errors.Is(err, errSessionLost) {
+		s.up = false
+		s.env.Host.Report(connectors.Event{Kind: connectors.Disconnected, Err: err})
+		return
+	}
+	// Each of these has other numbers in it; who disturbs a durable may do so for hours.
+	if time.Since(s.retried) > retriedEvery {
+		s.retried = time.Now()
+		s.env.Host.Report(connectors.Event{Kind: connectors.Retrying, Err: err})
+	}
 }
 
 // showUp reports that the durable can be read.
@@ -243,9 +250,7 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 		if from > 0 {
 			expect = uint64(from)
 		}
-		s.gaps.begin(expect, len(s.cfg.Subjects) == 0 && len(info.config.filters()) == 0 && !stream.sparse(), s.reportGap)
-		s.gaps.head(stream.State.FirstSeq)
-		s.gaps.skip(info.AckFloor.Stream + 1)
+		s.beginGaps(expect, stream, info)
 		s.position.Store(0)
 		s.settled.Store(info.AckFloor.Stream)
 		s.finished.Store(0)
@@ -257,6 +262,17 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 		return p, err
 	}
 	return p, s.redeliver(ctx, p, info)
+}
+
+// beginGaps looks for messages that vanished from expect on. Streams whose messages vanish by their
+// nature have no gaps: consumed ones, and older ones of a subject.
+func (s *jetStreamSource) beginGaps(expect uint64, stream *streamInfo, info *consumerInfo) {
+	if stream.Config.Retention != "limits" || stream.Config.MaxMsgsPerSubject > 0 {
+		expect = 0
+	}
+	s.gaps.begin(expect, len(info.config.filters()) == 0 && !stream.sparse(), s.reportGap)
+	s.gaps.head(stream.State.FirstSeq)
+	s.gaps.skip(info.AckFloor.Stream + 1)
 }
 
 // expected is the stream sequence that a new reader of the durable is to see first.
