@@ -32,6 +32,7 @@ func writeAll(t *testing.T, s *sink, lane string, from, n, step int) {
 
 // An answer that was lost on its way back, again and again, is not written twice.
 func TestSinkLostAnswers(t *testing.T) {
+	t.Parallel()
 	var cut atomic.Int64
 	cluster := newCluster(t, cutting(&cut), kfake.SeedTopics(4, "t"))
 	s, host := openTestSink(t, cluster.ListenAddrs(), "t", nil)
@@ -49,6 +50,7 @@ func TestSinkLostAnswers(t *testing.T) {
 
 // The same where the broker itself says that it does not know.
 func TestSinkTimedOutAndWritten(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(2, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	h := cluster.Fault(
@@ -140,6 +142,7 @@ func refuse(cluster *kfake.Cluster, text string, err *kerr.Error) *kfake.FaultHa
 
 // Exactly the messages that the broker refuses are refused; all others are written, in order.
 func TestSinkRefusedMessages(t *testing.T) {
+	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.MessageTooLarge, kerr.InvalidRecord, kerr.CorruptMessage, kerr.InvalidTimestamp} {
 		t.Run(code.Message, func(t *testing.T) {
 			cluster := newCluster(t, kfake.SeedTopics(1, "t"))
@@ -182,6 +185,7 @@ func TestSinkRefusedMessages(t *testing.T) {
 
 // A partition that lost its account of our sequences gets a new one; what was acknowledged stays single.
 func TestSinkForgottenSequence(t *testing.T) {
+	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.InvalidProducerEpoch} {
 		t.Run(code.Message, func(t *testing.T) {
 			cluster := newCluster(t, kfake.SeedTopics(2, "t"))
@@ -199,6 +203,7 @@ func TestSinkForgottenSequence(t *testing.T) {
 
 // Where an attempt had no answer before, the messages may be doubled, and that is said.
 func TestSinkForgottenSequenceInDoubt(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, host := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	writeAll(t, s, "a", 0, 10, 10)
@@ -221,6 +226,7 @@ func TestSinkForgottenSequenceInDoubt(t *testing.T) {
 
 // A Write that is given up while its outcome is open does not let later messages be taken for its own.
 func TestSinkAbandonedWrite(t *testing.T) {
+	t.Parallel()
 	for _, written := range []bool{true, false} {
 		t.Run(fmt.Sprint("written ", written), func(t *testing.T) {
 			cluster := newCluster(t, kfake.SeedTopics(1, "t"))
@@ -265,6 +271,7 @@ func TestSinkAbandonedWrite(t *testing.T) {
 
 // What is definitely not written goes back to the bridge after a while, with the cause and the way out.
 func TestSinkGivesBack(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	s.producer.patience = 300 * time.Millisecond
@@ -281,6 +288,7 @@ func TestSinkGivesBack(t *testing.T) {
 
 // A topic that was deleted and created anew is written to again, without a false alarm about lost messages.
 func TestSinkRecreatedTopic(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, host := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	writeAll(t, s, "a", 0, 30, 10)
@@ -304,6 +312,7 @@ func TestSinkRecreatedTopic(t *testing.T) {
 // What may have been written stays here until its outcome is known, however long that takes: the bridge
 // would write it again under another sequence.
 func TestSinkKeepsWhatIsInDoubt(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	s.producer.patience = time.Millisecond
@@ -341,6 +350,7 @@ func TestSinkAbandonWaitsForEncoding(t *testing.T) {
 
 // A partition that gives out offsets again that it had acknowledged has lost messages, and that is said.
 func TestSinkRewoundPartition(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, host := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	writeAll(t, s, "a", 0, 10, 10)

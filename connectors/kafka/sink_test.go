@@ -19,6 +19,7 @@ import (
 
 // Every field arrives as it is, under every codec, and our own header replaces an older one.
 func TestSinkWritesEveryField(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	long := bytes.Repeat([]byte("long "), 20_000)
 	headers := []connectors.Header{
@@ -72,6 +73,7 @@ func TestSinkWritesEveryField(t *testing.T) {
 
 // Many lanes at once, each in order, spread over partitions and brokers.
 func TestSinkManyLanes(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.NumBrokers(3), kfake.SeedTopics(6, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	ctx := testContext(t)
@@ -115,6 +117,7 @@ func TestSinkManyLanes(t *testing.T) {
 
 // Large Writes are cut into batches that topic and request allow.
 func TestSinkLargeWrite(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(2, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	messages := keyed("a", 0, 600)
@@ -129,6 +132,7 @@ func TestSinkLargeWrite(t *testing.T) {
 
 // A topic that is not there is a state with a name and a way out, and over when it is created.
 func TestSinkUnknownTopic(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "other"))
 	s, host := openTestSink(t, cluster.ListenAddrs(), "late", nil)
 	ctx := testContext(t)
@@ -163,6 +167,7 @@ func createTopic(t *testing.T, cluster *kfake.Cluster, name string) {
 
 // A broker that is away at start is waited for.
 func TestSinkBrokerAwayAtStart(t *testing.T) {
+	t.Parallel()
 	away := newCluster(t, kfake.SeedTopics(1, "t"))
 	address := away.ListenAddrs()
 	away.Close()
@@ -190,6 +195,7 @@ func TestSinkBrokerAwayAtStart(t *testing.T) {
 // Topics by mapping: the messages that make no topic name, or that of a topic that is not there, fail
 // alone and by their own class.
 func TestSinkTopicTemplate(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "x.a", "x.b"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "", func(_ *SinkConfig, e *connectors.Env) {
 		e.Map.Topic, _ = connectors.ParseTemplate("x.{{ key }}")
@@ -225,6 +231,7 @@ func TestSinkTopicTemplate(t *testing.T) {
 
 // A message that passed too many bridges, and one that is too large, are refused without a broker.
 func TestSinkRefusesLocally(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", func(c *SinkConfig, _ *connectors.Env) { c.MaxMessage = 2 << 10 })
 	messages := keyed("a", 0, 3)
@@ -242,6 +249,7 @@ func TestSinkRefusesLocally(t *testing.T) {
 }
 
 func TestSinkWriteEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", nil)
 	ctx, cancel := context.WithCancel(t.Context())
