@@ -334,7 +334,6 @@ func TestSourceOversize(t *testing.T) {
 	}
 	s := st.open(st.config(), newSourceHost(), "a")
 	room := connectors.Room{Messages: 10, Bytes: 64 << 10}
-	var need int64
 	_, err := s.Fetch(t.Context(), room)
 	var noRoom *connectors.NoRoomError
 	if !errors.As(err, &noRoom) {
@@ -343,7 +342,7 @@ func TestSourceOversize(t *testing.T) {
 	if noRoom.Need <= room.Bytes {
 		t.Fatalf("needs %d, which it had", noRoom.Need)
 	}
-	need = noRoom.Need
+	need := noRoom.Need
 	b := fetchOne(t, s, connectors.Room{Messages: 10, Bytes: 64 << 10, Alone: true})
 	if len(b.Messages) != 1 || len(b.Messages[0].Value) != len(large) {
 		t.Fatalf("got %d messages", len(b.Messages))

@@ -48,11 +48,10 @@ type pullSession struct {
 	maxBytes int64         // the same in bytes
 	expires  time.Duration // of a pull
 
-	last    sequences // the last message taken from ch
-	carry   []entry   // taken from ch and checked, but not yet returned
-	narrow  bool      // a pull was refused because of the size of the next message
-	pending atomic.Int64
-	taken   atomic.Uint64 // last.Consumer, for other goroutines
+	last   sequences     // the last message taken from ch
+	carry  []entry       // taken from ch and checked, but not yet returned
+	narrow bool          // a pull was refused because of the size of the next message
+	taken  atomic.Uint64 // last.Consumer, for other goroutines
 
 	ack          ackForm   // set by the first message
 	floor, doubt sequences // the last acknowledgement, and one whose answer was lost; see floorHolds
