@@ -115,7 +115,7 @@ func (p *producer) refused(part *part, o outcome) {
 		t.limit.bytes = max(t.limit.bytes/2, 4<<10)
 	}
 	part.atMost = max(1, part.sealed/2)
-	part.sealed, part.doubt, part.again = 0, false, false
+	part.sealed, part.again = 0, false // a doubt stays: an earlier attempt may have been accepted
 	p.ready(t)
 }
 
