@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -166,7 +167,7 @@ func TestMemberOutlastsAStall(t *testing.T) {
 	s := open(t, c, h, func(_ *SourceConfig, ti *timing) { ti.session = time.Second })
 	b := fetchOne(t, s, h, connectors.Room{Messages: 10, Bytes: 1 << 20})
 	before := fetches.Load()
-	time.Sleep(3 * time.Second) // the very thing that is tested: time goes by
+	time.Sleep(2 * time.Second) // the very thing that is tested: time goes by
 	if n := fetches.Load() - before; n > 0 {
 		t.Errorf("%d requests to fetch while Fetch was not called", n)
 	}
@@ -198,6 +199,10 @@ func TestMemberStaleCommitIsForgotten(t *testing.T) {
 		return res, nil, true
 	})
 	h.await(t, kind(connectors.Rebalancing))
+	for !h.hasAgain("orders/0") {
+		runtime.Gosched()
+	}
+	// What was held of the old generation does not come.
 	fresh := fetchOne(t, s, h, wide)
 	if fresh.Messages[0].Offset != 0 {
 		t.Fatalf("began at %d, nothing was committed", fresh.Messages[0].Offset)
@@ -209,6 +214,26 @@ func TestMemberStaleCommitIsForgotten(t *testing.T) {
 	at, err := kadm.NewClient(client).FetchOffsets(t.Context(), s.cfg.Group)
 	if o, _ := at.Lookup("orders", 0); err != nil || o.At != 10 {
 		t.Errorf("position %d, %v; want 10", o.At, err)
+	}
+}
+
+// What is in flight at a rebalance may take longer than the session: the member stays, and its commit
+// under the old generation counts.
+func TestMemberStaysWhileItDrains(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "orders"))
+	client := newClient(t, c)
+	produce(t, client, "orders", 1, 0, 10)
+	h := newHost()
+	s := open(t, c, h, func(_ *SourceConfig, ti *timing) { ti.session = time.Second })
+	slow := fetchOne(t, s, h, connectors.Room{Messages: 4, Bytes: 1 << 20})
+	c.ControlKey(12, func(req kmsg.Request) (kmsg.Response, error, bool) {
+		return failWith(req, codeRebalanceInProgress), nil, true
+	})
+	h.await(t, kind(connectors.Rebalancing))
+	time.Sleep(2 * time.Second) // twice the session: the very thing that is tested
+	settle(t, s, h, slow)
+	if b := fetchOne(t, s, h, wide); b.Messages[0].Offset != 4 {
+		t.Errorf("went on at %d, want 4", b.Messages[0].Offset)
 	}
 }
 

@@ -49,6 +49,7 @@ type source struct {
 	feeds   []*feed       // what is assigned, in order of assignment
 	turns   map[int32]int // requests sent, by broker: rotates the order in which partitions are asked for
 	ready   []*feed       // hold data, the next to be served first
+	look    bool          // a broker may be free for a request
 	busy    map[int32]bool
 	holdOff map[int32]time.Time // brokers that asked us to slow down, or failed
 	fails   map[int32]int       // failed requests in a row, by broker
@@ -172,6 +173,11 @@ func (s *source) turnOf(room connectors.Room) (*feed, time.Duration, error) {
 	if s.fatal != nil {
 		return nil, 0, connectors.Permanent(s.fatal)
 	}
+	wait := time.Second
+	if s.look || len(s.ready) == 0 {
+		s.look = false
+		wait = s.request(room, time.Now())
+	}
 	for len(s.ready) > 0 {
 		f := s.ready[0]
 		s.ready = s.ready[1:]
@@ -179,8 +185,8 @@ func (s *source) turnOf(room connectors.Room) (*feed, time.Duration, error) {
 			return f, 0, nil
 		}
 		s.discard(f)
+		wait = 0
 	}
-	wait := s.request(room, time.Now())
 	if err := s.trouble; err != nil {
 		s.trouble = nil
 		return nil, 0, err
@@ -200,6 +206,7 @@ func (s *source) setPaused(name string, paused bool) {
 	for _, f := range s.feeds {
 		if f.name == name {
 			f.paused = paused
+			s.look = true
 		}
 	}
 }

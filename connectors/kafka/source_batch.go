@@ -69,6 +69,7 @@ func (s *source) taken(f *feed, before int64, more, failed bool) (gone bool) {
 		f.batch = max(f.batch/2, f.reader.Cut())
 		f.reader.Close()
 		f.reader = nil
+		s.look = true
 	case failed: // it is its turn still
 		s.ready = append(s.ready, nil)
 		copy(s.ready[1:], s.ready)

@@ -129,6 +129,14 @@ func (h *host) wake() {
 	h.changed = make(chan struct{})
 }
 
+// hasAgain reports whether a partition is assigned after a revoke.
+func (h *host) hasAgain(partition string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, known := h.inFlight[partition]
+	return known && h.revoked > 0
+}
+
 // add counts a batch and reports whether its partition is ours still.
 func (h *host) add(partition string, n int) bool {
 	h.mu.Lock()

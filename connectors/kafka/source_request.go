@@ -151,6 +151,7 @@ func (s *source) failed(node int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.busy, node)
+	s.look = true
 	s.fails[node]++
 	s.holdOff[node] = time.Now().Add(s.backoff(s.fails[node]))
 	s.signal(s.stale)
@@ -163,6 +164,7 @@ func (s *source) received(node int32, feeds []*feed, req *wire.Fetch, got *wire.
 	defer s.mu.Unlock()
 	now := time.Now()
 	delete(s.busy, node)
+	s.look = true
 	delete(s.fails, node)
 	delete(s.holdOff, node)
 	s.heard = now

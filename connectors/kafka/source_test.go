@@ -3,12 +3,14 @@ package kafka
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -191,6 +193,29 @@ func TestSourcePause(t *testing.T) {
 		}
 		next = b.Next
 		settle(t, s, h, b)
+	}
+}
+
+// Each request has all partitions, and none is sent while something of an earlier answer is held.
+func TestSourceAsksForAllItMayReadAtOnce(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(3, "orders"))
+	produce(t, newClient(t, c), "orders", 3, 0, 100)
+	var parts atomic.Int64 // of the request with the fewest
+	parts.Store(99)
+	c.ControlKey(1, func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		parts.Store(min(parts.Load(), int64(len(req.(*kmsg.FetchRequest).Topics[0].Partitions))))
+		return nil, nil, false
+	})
+	h := newHost()
+	s := open(t, c, h)
+	for got := 0; got < 300; {
+		b := fetchOne(t, s, h, connectors.Room{Messages: 9, Bytes: 1 << 20})
+		got += len(b.Messages)
+		settle(t, s, h, b)
+	}
+	if n := parts.Load(); n != 3 {
+		t.Errorf("a request had %d partitions", n)
 	}
 }
 
