@@ -139,10 +139,6 @@ func (p *producer) resequence(part *part, o outcome) {
 // bridge when it has been tried for long enough.
 func (p *producer) retry(part *part, o outcome) {
 	t := part.target
-	if o.err == nil { // it was taken out of its request and never tried
-		p.ready(t)
-		return
-	}
 	if !part.doubt && t.attempts > 0 && time.Since(t.since) >= p.patience {
 		t.attempts = 0
 		part.giveUp(o.err)
