@@ -31,17 +31,19 @@ func (r *Route) Status() telemetry.RouteStatus {
 		Window: telemetry.WindowStatus{MessagesLimit: r.cfg.Window.Messages, BytesLimit: r.cfg.Window.Bytes},
 		Counts: r.counts.read(),
 	}
-	source, sink := r.cfg.Source.Facts, r.cfg.Sink.Facts
+	ends := r.facts(n)
+	source, sink := ends[0], ends[1]
 	if n != nil {
-		source, sink = describe(n.source, source), describe(n.sink, sink)
 		n.fillStatus(&s, health)
 	}
 	s.Owner = cmp.Or(s.Owner, source.Owner)
 	s.Guarantee = join(source.Guarantee, sink.Guarantee)
 	s.Order = join(source.Order, sink.Order)
-	s.Touches = slices.Concat(source.Touches, sink.Touches)
+	for _, f := range ends {
+		s.Touches = append(s.Touches, f.Touches...)
+	}
 	s.Backlog = source.Backlog
-	s.Memory = r.memory(source, sink)
+	s.Memory = r.memory(ends)
 	return s
 }
 
@@ -151,22 +153,39 @@ const (
 func (b *Bridge) Memory() int64 {
 	total := int64(processMemory)
 	for _, r := range b.routes {
-		total += r.heap(r.cfg.Source.Facts, r.cfg.Sink.Facts)
+		total += r.heap(r.facts(nil))
 	}
 	return total
 }
 
+// facts returns what the ends say of themselves, as far as it is known before they are open if n is nil:
+// the source, the sink, and the dead-letter sink if there is one.
+func (r *Route) facts(n *run) []connectors.Facts {
+	all := []connectors.Facts{r.cfg.Source.Facts, r.cfg.Sink.Facts}
+	if n != nil {
+		all[0], all[1] = describe(n.source, all[0]), describe(n.sink, all[1])
+	}
+	if r.cfg.OnReject == DeadLetter {
+		all = append(all, r.cfg.DeadLetter.Facts)
+	}
+	return all
+}
+
 // heap is what the route holds at most: its window and what its ends hold beside it.
-func (r *Route) heap(source, sink connectors.Facts) int64 {
-	return int64(windowMemory*float64(r.cfg.Window.Bytes)) + source.Memory + sink.Memory
+func (r *Route) heap(ends []connectors.Facts) int64 {
+	bytes := int64(windowMemory * float64(r.cfg.Window.Bytes))
+	for _, f := range ends {
+		bytes += f.Memory
+	}
+	return bytes
 }
 
 // memory is the line that says how much memory the process needs for this route at most.
-func (r *Route) memory(source, sink connectors.Facts) string {
+func (r *Route) memory(ends []connectors.Facts) string {
 	window := r.cfg.Window.Bytes
-	total := r.heap(source, sink) + processMemory
+	total := r.heap(ends) + processMemory
 	line := fmt.Sprintf("at most %s = 1.5 x %s window", mebibytes(total), mebibytes(window))
-	for _, f := range []connectors.Facts{source, sink} {
+	for _, f := range ends {
 		if f.Memory > 0 {
 			line += fmt.Sprintf(" + %s (%s)", mebibytes(f.Memory), f.MemoryFor)
 		}

@@ -182,14 +182,14 @@ func TestWrongCommandLines(t *testing.T) {
 }
 
 func TestValidateAndDryRun(t *testing.T) {
-	file := write(t, "routes: {a: {from: \"memory://from\", to: \"memory://to\", on_reject: drop, map: {subject: \"x.{{ key }}\"}}}\n")
+	file := write(t, "routes: {a: {from: \"memory://from\", to: \"memory://to\", on_reject: drop}}\n")
 	for _, c := range []struct {
 		args []string
 		want []string
 	}{
 		{[]string{"validate", file}, []string{"ok: 1 route"}},
 		{[]string{"check", "--json", file}, []string{`{"ok":true,"findings":[]}`}},
-		{[]string{"run", "--dry-run", "-c", file}, []string{"a: memory → memory", "memory     at most 144 MiB", "on_reject  drop", "subject x.{{ key }}", "8192 messages, 64MiB", "nothing was moved"}},
+		{[]string{"run", "--dry-run", "-c", file}, []string{"a: memory → memory", "memory     at most 144 MiB", "on_reject  drop", "8192 messages, 64MiB", "nothing was moved"}},
 		{[]string{"version"}, []string{"connectors: memory"}},
 		{[]string{"version", "--json"}, []string{`"connectors":["memory"]`}},
 	} {

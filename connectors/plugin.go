@@ -77,6 +77,9 @@ type SinkSpec struct {
 	Losses []Loss
 	Facts  Facts
 	Remote bool // as SourceSpec.Remote
+	// Maps are the keys of Map that the sink uses: subject, topic, key. A route that sets another is
+	// refused, for nobody would heed it.
+	Maps []string
 }
 
 // Loss is a way to lose messages that the configuration has to accept by name.

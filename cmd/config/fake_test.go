@@ -71,6 +71,10 @@ func (c *fakeSink) Validate() error {
 }
 
 func fakePlugin(name, kind string, losses ...connectors.Loss) connectors.Plugin {
+	maps := []string{"subject"}
+	if kind == "kafka" {
+		maps = []string{"topic", "key"}
+	}
 	return connectors.Plugin{
 		Name: name, Connection: kind,
 		NewConnection: func() any { return &fakeConnection{} },
@@ -97,6 +101,7 @@ func fakePlugin(name, kind string, losses ...connectors.Loss) connectors.Plugin 
 						panic("opened")
 					},
 					Facts: connectors.Facts{Guarantee: fmt.Sprint(c)},
+					Maps:  maps,
 				}, nil
 			}),
 		URL: func(u *url.URL, end connectors.End) (map[string]any, error) {

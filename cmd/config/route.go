@@ -83,6 +83,7 @@ func (r *reader) route(s section) {
 	if e, ok := r.end(s, keys, connectors.SinkEnd, "sink", "to"); ok {
 		rc.SinkName = e.plugin.Name
 		rc.Sink = r.sink(e, about)
+		r.unheeded(s, keys, e, rc.Sink)
 	}
 	r.onReject(s, keys, &rc, about)
 	r.losses(s, &rc)
@@ -144,6 +145,21 @@ func (r *reader) onReject(s section, keys []string, rc *bridge.RouteConfig, abou
 	about.Map = rc.DeadLetterMap
 	if e, ok := r.end(d, keysOf[deadLetterFile](), connectors.SinkEnd, "sink", "to"); ok {
 		rc.DeadLetter = r.sink(e, about)
+		r.unheeded(d, keysOf[deadLetterFile](), e, rc.DeadLetter)
+	}
+}
+
+// unheeded refuses the keys of a section's map that its sink would not look at.
+func (r *reader) unheeded(s section, keys []string, e end, sink *connectors.SinkSpec) {
+	key, value := find(s.value, "map")
+	if sink == nil || value == nil || value.Kind != yaml.MappingNode {
+		return
+	}
+	m := s.child("map", key, value, s.in(keys))
+	for _, name := range keysOf[mapFile]() {
+		if at, _ := find(m.value, name); at != nil && !slices.Contains(sink.Maps, name) {
+			r.add(m.doc.at(at), codeValue, "", "the connector %q does not use map.%s", e.plugin.Name, name)
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 		},
 		Facts:  sinkFacts(&c, about, 0),
 		Remote: true,
+		Maps:   []string{"topic", "key"},
 	}, nil
 }
 

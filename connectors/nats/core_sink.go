@@ -45,6 +45,7 @@ func coreSinkSpec(c CoreSinkConfig, about connectors.About) (*connectors.SinkSpe
 		},
 		Facts:  coreSinkFacts(defaultMaxPayload),
 		Remote: true,
+		Maps:   []string{"subject"},
 	}, nil
 }
 

@@ -17,6 +17,7 @@ func jetStreamSinkSpec(c JetStreamSinkConfig, about connectors.About) (*connecto
 		},
 		Facts:  jetStreamSinkFacts(&c, true, defaultMaxPayload, formUnknown),
 		Remote: true,
+		Maps:   []string{"subject"},
 	}, nil
 }
 
