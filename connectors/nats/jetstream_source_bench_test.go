@@ -34,7 +34,7 @@ func benchStream(b *testing.B, n, size int) JetStreamSourceConfig {
 	}
 	value := bytes.Repeat([]byte("x"), size)
 	for range n {
-		if _, err := js.PublishAsync("s.x", value); err != nil {
+		if _, err := js.PublishAsync("s.x", value, jetstream.WithStallWait(time.Minute)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -69,6 +69,46 @@ func BenchmarkSource(b *testing.B) {
 	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(messages)/time.Since(begin).Seconds(), "msg/s")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(messages), "allocs/msg")
+}
+
+// BenchmarkByHand is what a bridge by hand does with the library: fetch, acknowledge the last.
+func BenchmarkByHand(b *testing.B) {
+	const backlog = 300_000
+	c := benchStream(b, backlog, 1024)
+	nc, err := nats.Connect(c.Servers[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var messages int
+	begin := time.Now()
+	for b.Loop() {
+		c.Durable += "x"
+		consumer, err := js.CreateConsumer(b.Context(), "S", jetstream.ConsumerConfig{Durable: c.Durable, AckPolicy: jetstream.AckAllPolicy, MaxAckPending: 6 * 8192})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for n := 0; n < backlog; {
+			batch, err := consumer.Fetch(5000)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var last jetstream.Msg
+			for m := range batch.Messages() {
+				last = m
+				n++
+			}
+			if err := last.Ack(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		messages += backlog
+	}
+	b.ReportMetric(float64(messages)/time.Since(begin).Seconds(), "msg/s")
 }
 
 // readBacklog reads n messages beside a committer, as the bridge does.
