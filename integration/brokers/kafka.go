@@ -152,3 +152,18 @@ func (k *Kafka) Line() string {
 	}
 	return strings.TrimSpace(k.Version)
 }
+
+// Damage flips a byte past the middle of a partition's first log segment: within the records of a batch,
+// where its checksum notices. The broker must be stopped.
+func (k *Kafka) Damage(topic string, partition int) error {
+	segment := filepath.Join(k.Process.Dir, "data", fmt.Sprintf("%s-%d", topic, partition), "00000000000000000000.log")
+	data, err := os.ReadFile(segment)
+	if err != nil {
+		return err
+	}
+	if len(data) < 1000 {
+		return fmt.Errorf("%s has only %d bytes", segment, len(data))
+	}
+	data[len(data)*11/20] ^= 0x40 // of ten equal batches, amid the sixth
+	return os.WriteFile(segment, data, 0o600)
+}

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -213,11 +215,12 @@ func decode(msg jetstream.Msg, meta *jetstream.MsgMetadata) (*Message, error) {
 		m.Headers = headers
 		return m, err
 	}
-	for name, values := range h {
+	// Without the list the plain headers are the whole, with their names in ascending order.
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		if strings.HasPrefix(name, "Sluice-") || strings.HasPrefix(name, "Nats-") {
 			continue
 		}
-		for _, v := range values {
+		for _, v := range h[name] {
 			m.Headers = append(m.Headers, Header{name, []byte(v)})
 		}
 	}
