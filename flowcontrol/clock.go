@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// stallAfter is how long a wait goes without an acknowledgement before limited becomes stalled.
-	stallAfter = time.Second
+	// StallAfter is how long a wait goes without an acknowledgement before limited becomes stalled.
+	StallAfter = time.Second
 	// quietAfter is how long a source must go without waiting before its episode is over.
 	quietAfter = time.Second
 )
@@ -142,7 +142,7 @@ func (c *Clock) advance(now time.Time) {
 		if c.lastAck.After(last) {
 			last = c.lastAck
 		}
-		if turn := last.Add(stallAfter); !now.Before(turn) {
+		if turn := last.Add(StallAfter); !now.Before(turn) {
 			c.show(Stalled, turn)
 		}
 	}

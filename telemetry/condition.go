@@ -181,6 +181,8 @@ func (c *condition) gone(now time.Time, s *RouteStatus) change {
 func (c *condition) beginning(now time.Time, s *RouteStatus) time.Time {
 	at := s.Since
 	switch {
+	case c.kind == stalled:
+		at = at.Add(-flowcontrol.StallAfter) // people count from the last acknowledgement
 	case c.kind == retrying, c.away() && s.EverConnected && !s.SourceConnected && !s.SinkConnected:
 		return now // Down is the other end's
 	case c.away():

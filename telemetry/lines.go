@@ -63,8 +63,12 @@ func (l *lines) warn(now time.Time, s *RouteStatus, stall bool) {
 		return
 	}
 	l.count()
-	e := l.log.Warn().Int64("in_flight", s.Window.Messages).Int64("limit", s.Window.MessagesLimit).
-		Int64("bytes", s.Window.Bytes).Int64("bytes_limit", s.Window.BytesLimit)
+	e := l.log.Warn()
+	w := &s.Window
+	if 4*w.Messages >= 3*w.MessagesLimit || 4*w.Bytes >= 3*w.BytesLimit { // else it has emptied since
+		e = e.Int64("in_flight", w.Messages).Int64("bytes", w.Bytes)
+	}
+	e = e.Int64("limit", w.MessagesLimit).Int64("bytes_limit", w.BytesLimit)
 	if n > 1 {
 		e = e.Uint64("crossings", n)
 	}
