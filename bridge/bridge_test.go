@@ -245,6 +245,34 @@ func TestStuckPartition(t *testing.T) {
 	})
 }
 
+// TestFrozenSinkFillsTheWindow: a sink that answers nobody is not the fault of a lane: the window fills
+// to its warning and its bound, whatever the number of partitions.
+func TestFrozenSinkFillsTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := connectortest.NewTopic("orders", 4, connectortest.WithBatch(10)), connectortest.NewTopic("out", 0)
+		rc := between(source, sink)
+		rc.Window.Messages = 512
+		gate := make(chan struct{})
+		rc.Sink = connectortest.FaultySink(rc.Sink, func([]*connectors.Batch) connectortest.Fault {
+			return connectortest.Fault{Wait: gate}
+		})
+		s := start(t, rc)
+		for range 60 { // longer than it takes a lane to count as slow
+			for p := range 4 {
+				source.Put(p, make([]connectors.Message, 10)...)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		status := s.Status()[0]
+		if status.State != flowcontrol.Stalled || status.Cause != flowcontrol.CauseMessages || status.Counts.Crossings != 1 {
+			t.Errorf("%v, cause %v, %d crossings; want stalled, window.messages, 1", status.State, status.Cause, status.Counts.Crossings)
+		}
+		close(gate)
+		s.until("committed", func(*Route) bool { return source.CommittedSum() == 60*4*10 })
+		s.end()
+	})
+}
+
 // TestUncommittedBound: while upstream refuses commits, what a crash would double stays bounded.
 func TestUncommittedBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

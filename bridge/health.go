@@ -122,6 +122,12 @@ func (h *health) waiting(lag int64, known bool) {
 	}
 }
 
+func (h *health) sinkConnected() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sink.connected
+}
+
 func (h *health) commitFailed(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

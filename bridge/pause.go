@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-bridge/sluice/flowcontrol"
@@ -18,7 +19,7 @@ func (n *run) pauseLane(p *partition, now time.Time) {
 		return
 	}
 	limit, held := n.window.Limit().Messages, p.lane.Held()
-	if held <= limit*3/4 && (!p.stuck(now) || held <= (limit/2-n.heldByPaused())/2) {
+	if held <= limit*3/4 && (held <= (limit/2-n.heldByPaused())/2 || !n.stuck(p, now)) {
 		return
 	}
 	p.paused.Store(true)
@@ -33,13 +34,22 @@ func (n *run) heldByPaused() (messages int64) {
 	return messages
 }
 
-// stuck reports whether a lane's sink refuses what it holds or has not answered for a while.
-func (p *partition) stuck(now time.Time) bool {
+// stuck reports whether the sink refuses what a lane holds, or has not answered it for a while although
+// it answers others. While the sink answers nobody there is no lane to protect from another.
+func (n *run) stuck(p *partition, now time.Time) bool {
+	if !n.route.health.sinkConnected() {
+		return false
+	}
 	switch flowcontrol.Blocker(p.phase.Load()) {
 	case flowcontrol.BlockerRetry, flowcontrol.BlockerDeadLetter:
 		return true
 	}
-	return now.Sub(time.Unix(0, p.acked.Load())) > slowLane
+	return !p.moves(now) && slices.ContainsFunc(n.snapshot(), func(other *partition) bool { return other.moves(now) })
+}
+
+// moves reports whether something of the lane was acknowledged just now.
+func (p *partition) moves(now time.Time) bool {
+	return now.Sub(time.Unix(0, p.acked.Load())) <= slowLane
 }
 
 // resumeLanes resumes the partitions whose lanes have emptied enough.
