@@ -257,9 +257,9 @@ func TestFrozenSinkFillsTheWindow(t *testing.T) {
 			return connectortest.Fault{Wait: gate}
 		})
 		s := start(t, rc)
-		for range 60 { // longer than it takes a lane to count as slow
+		for range 100 { // filling takes longer than it takes a lane to count as slow
 			for p := range 4 {
-				source.Put(p, make([]connectors.Message, 10)...)
+				source.Put(p, make([]connectors.Message, 2)...)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -268,7 +268,7 @@ func TestFrozenSinkFillsTheWindow(t *testing.T) {
 			t.Errorf("%v, cause %v, %d crossings; want stalled, window.messages, 1", status.State, status.Cause, status.Counts.Crossings)
 		}
 		close(gate)
-		s.until("committed", func(*Route) bool { return source.CommittedSum() == 60*4*10 })
+		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100*4*2 })
 		s.end()
 	})
 }
