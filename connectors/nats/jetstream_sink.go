@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,7 +29,7 @@ const (
 	connectPatience = 5 * time.Second
 	// probeAfter and probeEvery are when the server is asked about a flight of which nothing is heard.
 	probeAfter = 2 * time.Second
-	probeEvery = 10 * time.Second
+	probeEvery = 5 * time.Second
 	// doubtMemory is about what the names of all messages in flight take.
 	doubtMemory = 4 << 20
 	// defaultMaxPayload is a server's, as long as it has not said otherwise.
@@ -68,6 +70,7 @@ type jetStreamSink struct {
 	subjects *subjects
 	sender   *sender
 	replies  *replies
+	order    sendOrder
 	room     *semaphore.Weighted
 	framers  sync.Pool
 	poke     chan struct{}
@@ -146,7 +149,9 @@ func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) err
 	defer s.room.Release(weight)
 	f := newFlight(nuid.Next(), s.cfg.Stream, sess, n, w.cursor.index, s.floor.Load())
 	f.mark, _ = s.conn.violations()
-	f.origin = string(appendPrintable(nil, w.cursor.batch().Origin))
+	f.origins = originsOf(w.cursor, n)
+	f.order, f.begunAt = &s.order, s.order.clock.Add(1)
+	f.sentAt.Store(math.MaxUint64)
 	s.replies.add(f)
 	defer s.replies.remove(f)
 
@@ -175,6 +180,20 @@ func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) err
 	}
 	w.refuse(stopped)
 	return nil
+}
+
+// originsOf returns the origins of n messages from c on, as Sluice-Origin has them; nil if one has none.
+func originsOf(c cursor, n int) (origins []string) {
+	for end := c.index + n; c.index < end; c.skip(len(c.batch().Messages) - c.in) {
+		origin := string(appendPrintable(nil, c.batch().Origin))
+		switch {
+		case origin == "":
+			return nil
+		case !slices.Contains(origins, origin):
+			origins = append(origins, origin)
+		}
+	}
+	return origins
 }
 
 // measure returns how many messages the next flight takes and what they weigh.
@@ -259,5 +278,9 @@ func (s *jetStreamSink) Describe() connectors.Facts {
 	if sess != nil {
 		maxPayload = sess.maxPayload
 	}
-	return jetStreamSinkFacts(&s.cfg, s.env.Headers, maxPayload, form(s.form.Load()))
+	facts := jetStreamSinkFacts(&s.cfg, s.env.Headers, maxPayload, form(s.form.Load()))
+	if sess != nil && sess.stream.discards() {
+		facts.Guarantee += "; the stream discards its oldest messages at its limits, which the configuration accepts (discard_old)"
+	}
+	return facts
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -117,6 +118,7 @@ func (f *flight) answerOne(rest, status string, data []byte) {
 	if err != nil {
 		return
 	}
+	f.order.note(f)
 	seq, plain := f.quickAck(data)
 	var a pubAck
 	if !plain && status == "" && json.Unmarshal(data, &a) != nil {
@@ -174,23 +176,51 @@ func (f *flight) quickAck(data []byte) (seq uint64, ok bool) {
 	return seq, true
 }
 
-// answerProbe takes the stream's state while single publishes are out. If the stream stands still and
-// no acknowledgement comes although the server answers, those that lack got lost, as at a change of
-// the stream's leader.
+// answerProbe takes the stream's state while single publishes are out. A stream takes what comes over
+// a connection in order. So if the flight gets no answer from one probe to the next, and either the
+// stream stands still or it has answered what was sent behind the flight, the answers that are missing
+// got lost, as at a change of the stream's leader.
 func (f *flight) answerProbe(status string, data []byte) {
 	var info sinkStream
-	if status != "" || decodeAPI(data, &info) != nil {
-		return
+	var err error
+	if status == "" {
+		err = decodeAPI(data, &info)
 	}
+	overtaken := f.order.overtaken(f)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if info.State.LastSeq == f.lastSeq && f.answers == f.seen {
+	var refused *apiError
+	switch {
+	case errors.As(err, &refused), err == nil && status == "" && !info.Created.Equal(f.created):
+		f.stagnant = stagnantProbes // there is no such stream any more
+	case err != nil:
+		return // not from a server
+	case f.answers == f.seen && (overtaken || info.State.LastSeq == f.lastSeq):
 		f.stagnant++
-	} else {
+	default:
 		f.stagnant = 0
 	}
 	f.lastSeq, f.seen = info.State.LastSeq, f.answers
 	f.ring()
+}
+
+// sendOrder knows which flights were sent behind which others.
+type sendOrder struct {
+	clock    atomic.Uint64
+	answered atomic.Uint64 // when the latest flight began of which a message was answered
+}
+
+// overtaken reports whether something was answered that was sent behind all of f.
+func (o *sendOrder) overtaken(f *flight) bool { return o.answered.Load() > f.sentAt.Load() }
+
+// note is called for each answer to a message of f.
+func (o *sendOrder) note(f *flight) {
+	for {
+		have := o.answered.Load()
+		if f.begunAt <= have || o.answered.CompareAndSwap(have, f.begunAt) {
+			return
+		}
+	}
 }
 
 // The codes of refused messages (nats-server errors.json).

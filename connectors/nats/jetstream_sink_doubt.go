@@ -50,9 +50,9 @@ func (s *jetStreamSink) resolve(ctx context.Context, w *outgoing, f *flight, don
 			return 0, false, err
 		}
 		if !sess.stream.Created.Equal(f.created) {
-			return 0, true, nil // another stream of that name: nothing of ours is in it
+			return 0, true, nil // another stream of that name; what it may have of the flight has no beginning
 		}
-		if !s.env.Headers || f.origin == "" || sess.stream.Config.Retention != "limits" {
+		if !s.env.Headers || f.origins == nil || sess.stream.Config.Retention != "limits" {
 			return 0, false, nil
 		}
 		if !s.tail.begun.Before(since) {

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -18,8 +19,12 @@ type flight struct {
 	wake   chan struct{} // holds one when there is something new
 
 	created time.Time // of the stream
-	origin  string    // of the lane, as Sluice-Origin has it; empty: none
+	origins []string  // of its batches, as Sluice-Origin has them; nil: they have none
 	mark    uint64    // permission violations before the flight
+
+	order   *sendOrder
+	begunAt uint64        // by the clock of order: before anything of it was sent
+	sentAt  atomic.Uint64 // and behind all of it
 
 	mu       sync.Mutex
 	subject  []byte // of the last message sent
@@ -63,6 +68,7 @@ func newFlight(token, stream string, sess *session, n, first int, after uint64) 
 
 // truncate says how many messages were sent in the end, and the subject of the last one.
 func (f *flight) truncate(sent int, subject []byte) {
+	f.sentAt.Store(f.order.clock.Add(1))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.subject = append(f.subject[:0], subject...)

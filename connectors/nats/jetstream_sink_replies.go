@@ -72,9 +72,10 @@ func (r *replies) oldest() (low uint64, origins map[string]bool) {
 	low, origins = ^uint64(0), map[string]bool{}
 	for _, f := range r.flights {
 		low = min(low, f.after)
-		origins[f.origin] = true
+		for _, origin := range f.origins {
+			origins[origin] = true
+		}
 	}
-	delete(origins, "")
 	return low, origins
 }
 

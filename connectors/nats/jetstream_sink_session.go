@@ -42,6 +42,12 @@ type sinkStream struct {
 	} `json:"state"`
 }
 
+// discards tells whether the stream loses messages by being written to. Their age and the number of
+// one subject are not counted: those are how long a stream is meant to keep them.
+func (i *sinkStream) discards() bool {
+	return i.Config.Discard == "old" && (i.Config.MaxMsgs > 0 || i.Config.MaxBytes > 0)
+}
+
 // session is a stream that can be written to over one life of the connection. It does not change.
 type session struct {
 	socket     *socket
@@ -157,7 +163,7 @@ func (s *jetStreamSink) readStream(ctx context.Context) (*sinkStream, error) {
 		return nil, fmt.Errorf("stream %s has no_ack set, so nothing written to it is ever acknowledged: %w", s.cfg.Stream, errUnfit)
 	case s.cfg.Mode == "fast" && !c.AllowBatched:
 		return nil, fmt.Errorf("stream %s does not have allow_batched set (nats-server 2.14), which mode: fast needs; set it, or use mode: auto: %w", s.cfg.Stream, errUnfit)
-	case c.Discard == "old" && (c.MaxMsgs > 0 || c.MaxBytes > 0) && !s.env.Accepts("discard_old"):
+	case info.discards() && !s.env.Accepts("discard_old"):
 		return nil, connectors.Permanent(fmt.Errorf(
 			"stream %s discards its oldest messages when it reaches max_msgs %d or max_bytes %d, read or not; "+
 				"set its discard policy to new, or accept the loss with accept_loss: [discard_old]", s.cfg.Stream, c.MaxMsgs, c.MaxBytes))
