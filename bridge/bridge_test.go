@@ -259,7 +259,7 @@ func TestFrozenSinkFillsTheWindow(t *testing.T) {
 		s := start(t, rc)
 		for range 100 { // filling takes longer than it takes a lane to count as slow
 			for p := range 4 {
-				source.Put(p, make([]connectors.Message, 2)...)
+				source.Put(p, make([]connectors.Message, 5-p)...)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -268,7 +268,7 @@ func TestFrozenSinkFillsTheWindow(t *testing.T) {
 			t.Errorf("%v, cause %v, %d crossings; want stalled, window.messages, 1", status.State, status.Cause, status.Counts.Crossings)
 		}
 		close(gate)
-		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100*4*2 })
+		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100*(5+4+3+2) })
 		s.end()
 	})
 }
