@@ -67,6 +67,7 @@ func (r *reading) end() {
 // Two members share the partitions, each gets its half, and when one leaves the other gets all: nothing
 // is lost, and as all of it is committed before it moves nothing comes twice.
 func TestMemberTwoShare(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(4, "orders"))
 	client := newClient(t, c)
 	h1, h2 := newHost(), newHost()
@@ -113,6 +114,7 @@ func TestMemberTwoShare(t *testing.T) {
 
 // A group that other clients are in works whoever of them leads.
 func TestMemberBesideAnotherClient(t *testing.T) {
+	t.Parallel()
 	for _, first := range []string{"sluice", "franz-go"} {
 		t.Run(first+" leads", func(t *testing.T) {
 			c := newCluster(t, kfake.SeedTopics(4, "orders"))
@@ -155,6 +157,7 @@ func TestMemberBesideAnotherClient(t *testing.T) {
 
 // While nothing is fetched for much longer than the session the member stays, and so do its partitions.
 func TestMemberOutlastsAStall(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	produce(t, newClient(t, c), "orders", 1, 0, 3000)
 	var fetches atomic.Int64
@@ -186,6 +189,7 @@ func TestMemberOutlastsAStall(t *testing.T) {
 
 // A commit of a generation that is over changes nothing and is no error.
 func TestMemberStaleCommitIsForgotten(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	client := newClient(t, c)
 	produce(t, client, "orders", 1, 0, 10)
@@ -220,6 +224,7 @@ func TestMemberStaleCommitIsForgotten(t *testing.T) {
 // What is in flight at a rebalance may take longer than the session: the member stays, and its commit
 // under the old generation counts.
 func TestMemberStaysWhileItDrains(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	client := newClient(t, c)
 	produce(t, client, "orders", 1, 0, 10)
@@ -239,6 +244,7 @@ func TestMemberStaysWhileItDrains(t *testing.T) {
 
 // A member that the group has expelled joins again under a new id and loses nothing.
 func TestMemberExpelled(t *testing.T) {
+	t.Parallel()
 	for _, c := range []code{codeUnknownMemberID, codeIllegalGeneration} {
 		t.Run(codeName(c), func(t *testing.T) {
 			cluster := newCluster(t, kfake.SeedTopics(1, "orders"))
@@ -263,6 +269,7 @@ func TestMemberExpelled(t *testing.T) {
 
 // The coordinator's errors are lived through, at every step.
 func TestMemberCoordinatorErrors(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, kfake.SeedTopics(2, "orders"), kfake.NumBrokers(3))
 	produce(t, newClient(t, cluster), "orders", 2, 0, 100)
 	for _, key := range []int16{10, 11, 14, 12, 9, 8, 2} {
@@ -329,6 +336,7 @@ func failWith(req kmsg.Request, c code) kmsg.Response {
 }
 
 func TestMemberStaticStaysOverARestart(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(2, "orders"))
 	client := newClient(t, c)
 	produce(t, client, "orders", 2, 0, 10)
@@ -354,6 +362,7 @@ func TestMemberStaticStaysOverARestart(t *testing.T) {
 }
 
 func TestMemberFencedHalts(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	h := newHost()
 	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.InstanceID = "one" })
@@ -368,6 +377,7 @@ func TestMemberFencedHalts(t *testing.T) {
 }
 
 func TestMemberLeavesAtClose(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	h := newHost()
 	s := open(t, c, h)

@@ -28,6 +28,7 @@ func commitAt(t *testing.T, adm *kadm.Client, offset int64) {
 }
 
 func TestSourceReportsWhatExpired(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(2, "orders"))
 	produce(t, newClient(t, c), "orders", 2, 0, 100)
 	adm := admin(t, c)
@@ -51,6 +52,7 @@ func TestSourceReportsWhatExpired(t *testing.T) {
 }
 
 func TestSourceHaltsWhereTheLogIsShorter(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	produce(t, newClient(t, c), "orders", 1, 0, 100)
 	commitAt(t, admin(t, c), 500)
@@ -65,6 +67,7 @@ func TestSourceHaltsWhereTheLogIsShorter(t *testing.T) {
 }
 
 func TestSourceHaltsWhenATopicIsCreatedAnew(t *testing.T) {
+	t.Parallel()
 	recreate := func(t *testing.T, adm *kadm.Client) {
 		t.Helper()
 		if _, err := adm.DeleteTopic(t.Context(), "orders"); err != nil {
@@ -117,6 +120,7 @@ func TestSourceHaltsWhenATopicIsCreatedAnew(t *testing.T) {
 }
 
 func TestSourceWaitsForAMissingTopic(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	h := newHost()
 	s := open(t, c, h)
@@ -149,6 +153,7 @@ func TestSourceWaitsForAMissingTopic(t *testing.T) {
 }
 
 func TestSourceFollowsLeaders(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(4, "orders"), kfake.NumBrokers(3))
 	client := newClient(t, c)
 	h := newHost()
@@ -161,6 +166,7 @@ func TestSourceFollowsLeaders(t *testing.T) {
 }
 
 func TestSourcePartitionErrorsAreTriedAgain(t *testing.T) {
+	t.Parallel()
 	for _, bad := range []code{codeUnknownTopicOrPartition, codeNotLeader, codeFencedLeaderEpoch, codeUnknownLeaderEpoch, codeOffsetOutOfRange, codeCorruptMessage, 56, -1} {
 		t.Run(codeName(bad), func(t *testing.T) {
 			c := newCluster(t, kfake.SeedTopics(1, "orders"))
@@ -174,6 +180,7 @@ func TestSourcePartitionErrorsAreTriedAgain(t *testing.T) {
 }
 
 func TestSourceReportsAnOutage(t *testing.T) {
+	t.Parallel()
 	g := newGate()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"), g.option())
 	produce(t, newClient(t, c), "orders", 1, 0, 10)
@@ -200,6 +207,7 @@ func TestSourceReportsAnOutage(t *testing.T) {
 }
 
 func TestSourceOneOfItsTopicsIsMissing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	h := newHost()
 	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.Topics = List{"orders", "later"} })
@@ -215,6 +223,7 @@ func TestSourceOneOfItsTopicsIsMissing(t *testing.T) {
 }
 
 func TestSourceMayNotUseTheGroup(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	produce(t, newClient(t, c), "orders", 1, 0, 10)
 	for range 3 {
@@ -232,6 +241,7 @@ func TestSourceMayNotUseTheGroup(t *testing.T) {
 }
 
 func TestSourceTransactions(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	client := newClient(t, c, kgo.TransactionalID("tx"))
 	for round, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
@@ -261,6 +271,7 @@ func TestSourceTransactions(t *testing.T) {
 // A batch that cannot be decoded is given to the reject policy with its bytes; what is beside it, and
 // behind it, comes.
 func TestSourceHostileBatch(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(2, "orders"))
 	produce(t, newClient(t, c), "orders", 2, 0, 10)
 	c.ControlKey(1, func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -304,6 +315,7 @@ func TestSourceHostileBatch(t *testing.T) {
 
 // An answer that is not one breaks its connection, not the source.
 func TestSourceHostileAnswer(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	produce(t, newClient(t, c), "orders", 1, 0, 10)
 	for range 3 {
@@ -321,6 +333,7 @@ func TestSourceHostileAnswer(t *testing.T) {
 }
 
 func TestSourceBacklogAndLag(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(4, "orders"))
 	produce(t, newClient(t, c), "orders", 4, 0, 25)
 	h := newHost()
@@ -351,6 +364,7 @@ func TestSourceBacklogAndLag(t *testing.T) {
 
 // An exactly-once sink knows better than the group.
 func TestSourceBeginsWhereTheSinkIs(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	produce(t, newClient(t, c), "orders", 1, 0, 10)
 	commitAt(t, admin(t, c), 2)

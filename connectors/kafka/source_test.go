@@ -16,6 +16,7 @@ import (
 )
 
 func TestSourceReadsInOrderAndGoesOnWhereItCommitted(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(4, "orders"))
 	client := newClient(t, c)
 	produce(t, client, "orders", 4, 0, 500)
@@ -37,6 +38,7 @@ func TestSourceReadsInOrderAndGoesOnWhereItCommitted(t *testing.T) {
 }
 
 func TestSourceMessageIsWhole(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"), kfake.ClusterID("c1"))
 	produce(t, newClient(t, c), "orders", 1, 7, 1)
 	h := newHost()
@@ -53,6 +55,7 @@ func TestSourceMessageIsWhole(t *testing.T) {
 }
 
 func TestSourceRedeliversWhatWasNotCommitted(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(2, "orders"))
 	produce(t, newClient(t, c), "orders", 2, 0, 300)
 	h := newHost()
@@ -72,6 +75,7 @@ func TestSourceRedeliversWhatWasNotCommitted(t *testing.T) {
 }
 
 func TestSourceKeepsToItsRoom(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	produce(t, newClient(t, c, kgo.ProducerBatchCompression(kgo.NoCompression())), "orders", 1, 0, 200)
 	h := newHost()
@@ -100,6 +104,7 @@ func TestSourceKeepsToItsRoom(t *testing.T) {
 }
 
 func TestSourceInterruptedFetchLeavesNoHole(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(3, "orders"))
 	produce(t, newClient(t, c), "orders", 3, 0, 400)
 	h := newHost()
@@ -124,6 +129,7 @@ func TestSourceInterruptedFetchLeavesNoHole(t *testing.T) {
 }
 
 func TestSourceStart(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	client := newClient(t, c)
 	produce(t, client, "orders", 1, 0, 10)
@@ -161,6 +167,7 @@ func TestSourceStart(t *testing.T) {
 }
 
 func TestSourcePause(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(2, "orders"))
 	produce(t, newClient(t, c), "orders", 2, 0, 3000)
 	h := newHost()
@@ -198,6 +205,7 @@ func TestSourcePause(t *testing.T) {
 
 // Each request has all partitions, and none is sent while something of an earlier answer is held.
 func TestSourceAsksForAllItMayReadAtOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(3, "orders"))
 	produce(t, newClient(t, c), "orders", 3, 0, 100)
 	var parts atomic.Int64 // of the request with the fewest
@@ -221,6 +229,7 @@ func TestSourceAsksForAllItMayReadAtOnce(t *testing.T) {
 
 // Batches larger than an answer, in every partition: each partition's turn comes.
 func TestSourceLargeBatches(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(4, "orders"))
 	client := newClient(t, c, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	for p := range int32(4) {
