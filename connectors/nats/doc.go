@@ -19,6 +19,15 @@
 // durable, the user may not change it, or the server cannot reset (before 2.14), every message is
 // acknowledged by itself and order is not kept.
 //
+// The durable it creates gives nothing up (max_deliver -1), waits ten minutes before it delivers again
+// what a stalled route holds (ack_wait), and lets six windows of messages be pending (max_ack_pending):
+// four that the bridge may hold uncommitted, one that a Fetch may add to them, one that was asked for.
+// A message of a stream that was purged or expired before it was read is reported as a gap. The range
+// is exact where the durable reads a whole stream whose messages leave at its head; with filters, or
+// where messages expire one by one, it is what the head of the stream has passed, other subjects'
+// messages included; streams that drop messages because they were consumed or superseded have no gaps.
+// What a purge takes while no daemon runs is only known if the last one has left in order.
+//
 // # The JetStream sink
 //
 // It writes fast-ingest batches (ADR-50) where the stream has allow_batched set, else single publishes
@@ -40,7 +49,9 @@
 // # Memory
 //
 // nats.go allocates each message it reads (its data, two strings, a Msg, and a map if it has headers);
-// the source adds nothing to that per message and uses the data in place. Beyond the window it holds
+// the source allocates per batch only and uses the data in place. Batch.Memory counts all of it, also
+// the map, whose size is known only once a message has come: many tiny headers take many times the
+// bytes that were asked for, and the window is charged with them late. Beyond the window it holds
 // what it reads again after a reset: at most one message of the largest size the server takes, or
 // 1 MiB where that is more.
 package nats

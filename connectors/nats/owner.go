@@ -266,7 +266,6 @@ func (s *jetStreamSource) showStandby(owner string) {
 	if known {
 		return
 	}
-	s.env.Logger.Info().Str("owner", owner).Msgf("standing by: another instance reads %s", s.place())
 	s.env.Host.Report(connectors.Event{Kind: connectors.Standby, Text: owner})
 }
 
@@ -277,7 +276,6 @@ func (s *jetStreamSource) showActive() {
 	s.owner = ""
 	s.mu.Unlock()
 	if stood {
-		s.env.Logger.Info().Msgf("reading %s", s.place())
 		s.env.Host.Report(connectors.Event{Kind: connectors.Active})
 	}
 }
