@@ -46,7 +46,7 @@ func (r *Reader) parse() (_ batch, ok bool, err error) {
 	raw := b[: frameSize+length : frameSize+length]
 	if magic := raw[16]; magic != 2 {
 		return batch{}, false, corrupt(raw, next, max(next, base)+1,
-			"it has message format v%d, only v2 is supported (brokers of Kafka 4.0 convert when a topic is rewritten)", magic)
+			"it has message format v%d, only v2 (Kafka 0.11 and later) is supported; copy the topic with a current client", magic)
 	}
 	if len(raw) < headerSize {
 		return batch{}, false, corrupt(raw, next, max(next, base)+1, "its length is %d", length)

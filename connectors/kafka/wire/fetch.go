@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -186,11 +187,10 @@ func (s *stream) count(size int) int {
 
 func (s *stream) string() string {
 	n := int(s.int16())
-	if s.err != nil || n <= 0 {
-		return ""
+	if n < 0 || n > s.left {
+		s.err = cmp.Or(s.err, ErrShort)
 	}
-	if n > s.left {
-		s.err = ErrShort
+	if s.err != nil {
 		return ""
 	}
 	b := make([]byte, n)
