@@ -92,7 +92,7 @@ func openJetStreamSink(cfg *JetStreamSinkConfig, subjects *subjects, env *connec
 	s := &jetStreamSink{
 		cfg: *cfg, env: *env, subjects: subjects, conn: dial(&cfg.Connection, env, true),
 		sender: newSender(), replies: newReplies(), room: semaphore.NewWeighted(maxInFlight),
-		poke: make(chan struct{}, 1), changed: make(chan struct{}), stop: stop,
+		tail: tail{turn: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), changed: make(chan struct{}), stop: stop,
 	}
 	s.done.Go(func() { s.watch(ctx) })
 	s.done.Go(func() { s.sender.run(ctx) })

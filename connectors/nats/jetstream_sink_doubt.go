@@ -27,7 +27,7 @@ const (
 // tail is what the end of the stream holds after a connection was lost: it is read once, for all
 // lanes that are in doubt.
 type tail struct {
-	mu    sync.Mutex
+	turn  chan struct{}       // holds one while a lane uses the rest
 	begun time.Time           // when reading it began; zero: never, or in vain
 	found map[string]struct{} // Sluice-Origin without hops
 	whole bool                // nothing was missing on the way
@@ -39,11 +39,12 @@ type tail struct {
 // the connection went away: what it carried may yet be stored.
 func (s *jetStreamSink) resolve(ctx context.Context, w *outgoing, f *flight, done, sent int, lost bool) (stored int, sure bool, err error) {
 	since := time.Now()
-	if lost {
-		wait(ctx, settleTime)
+	select {
+	case s.tail.turn <- struct{}{}:
+	case <-ctx.Done():
+		return 0, false, ctx.Err()
 	}
-	s.tail.mu.Lock()
-	defer s.tail.mu.Unlock()
+	defer func() { <-s.tail.turn }()
 	for {
 		sess, err := s.awaitLong(ctx)
 		if err != nil {
@@ -54,6 +55,10 @@ func (s *jetStreamSink) resolve(ctx context.Context, w *outgoing, f *flight, don
 		}
 		if !s.env.Headers || f.origins == nil || sess.stream.Config.Retention != "limits" {
 			return 0, false, nil
+		}
+		if lost {
+			since = sess.begun.Add(settleTime)
+			wait(ctx, time.Until(since))
 		}
 		if !s.tail.begun.Before(since) {
 			break

@@ -52,6 +52,7 @@ func (i *sinkStream) discards() bool {
 type session struct {
 	socket     *socket
 	life       <-chan struct{} // closed when the connection is lost
+	begun      time.Time       // when the connection was found to stand
 	stream     *sinkStream
 	fast       bool
 	maxPayload int64
@@ -136,7 +137,7 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 		return nil, err
 	}
 	return &session{
-		socket: socket, life: life, stream: stream, maxPayload: nc.MaxPayload(),
+		socket: socket, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
 		fast: s.cfg.Mode != "pipelined" && stream.Config.AllowBatched,
 	}, nil
 }
@@ -175,6 +176,9 @@ func (s *jetStreamSink) readStream(ctx context.Context) (*sinkStream, error) {
 func (s *jetStreamSink) setSession(sess *session, err error) {
 	s.mu.Lock()
 	before, failed := s.session, s.failed
+	if sess != nil && before != nil {
+		sess.begun = before.begun
+	}
 	if sess != nil && before == nil {
 		// Not the highest ever: a server that crashed may have forgotten some.
 		s.floor.Store(sess.stream.State.LastSeq)

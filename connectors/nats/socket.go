@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"context"
 	"net"
 	"sync"
 )
@@ -14,19 +15,34 @@ import (
 type sockets struct {
 	mu      sync.Mutex
 	current *socket
+	dialing context.CancelFunc
+	closed  bool
 }
 
 // Dial implements nats.CustomDialer.
 func (d *sockets) Dial(network, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: connectTimeout}
-	c, err := dialer.Dial(network, address)
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	d.mu.Lock()
+	d.dialing = cancel
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
+		return nil, net.ErrClosed
+	}
+	var dialer net.Dialer
+	c, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	s := &socket{Conn: c}
 	d.mu.Lock()
 	d.current = s
+	closed = d.closed
 	d.mu.Unlock()
+	if closed {
+		_ = s.Close()
+	}
 	return s, nil
 }
 
@@ -37,10 +53,17 @@ func (d *sockets) newest() *socket {
 	return d.current
 }
 
-// close breaks the newest socket, and with it whatever write or read hangs in it.
+// close breaks the newest socket, and with it whatever write, read or handshake hangs in it, and has
+// every later Dial fail. nats.go holds its lock meanwhile, so its own Close would wait.
 func (d *sockets) close() {
-	if s := d.newest(); s != nil {
-		_ = s.Close() // it may be closed already
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	if d.dialing != nil {
+		d.dialing()
+	}
+	if d.current != nil {
+		_ = d.current.Close() // it may be closed already
 	}
 }
 
