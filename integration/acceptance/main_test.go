@@ -59,8 +59,11 @@ func run(m *testing.M) int {
 	return code
 }
 
-// row adds a line to the table of figures.
-func row(format string, args ...any) { suite.table = append(suite.table, fmt.Sprintf(format, args...)) }
+// row adds a line to the table of figures. The findings of a report stand with their test.
+func row(format string, args ...any) {
+	line, _, _ := strings.Cut(fmt.Sprintf(format, args...), "\n")
+	suite.table = append(suite.table, line)
+}
 
 // messages scales a number of messages, to at least least.
 func messages(full, least int64) int64 { return max(least, int64(float64(full)*suite.scale)) }
