@@ -307,6 +307,7 @@ type overlap struct {
 	n         int // daemons started
 	published int
 	sessions  int64
+	strangers bool // there are some
 }
 
 func (o *overlap) open(server *streamTest, world int) {
@@ -319,6 +320,7 @@ func (o *overlap) open(server *streamTest, world int) {
 	}
 	o.c = o.st.config()
 	o.c.Stream = o.name
+	o.strangers = world%4 > 1
 	if world%2 == 1 {
 		o.c.Subjects = Words{o.name + ".x"}
 	}
@@ -378,7 +380,11 @@ func (o *overlap) disturb() {
 	if o.rng.IntN(2) == 0 {
 		d = o.b
 	}
-	switch o.rng.IntN(6) {
+	what := o.rng.IntN(6)
+	if !o.strangers {
+		what = 3 + what/2
+	}
+	switch what {
 	case 0, 1: // a stranger resets
 		_, _ = o.st.nc.Request("$JS.API.CONSUMER.RESET."+o.name+".sluice-r", nil, time.Second)
 	case 2: // a stranger takes some messages and never acknowledges them
@@ -473,7 +479,9 @@ func (o *overlap) finish() {
 		defer o.w.mu.Unlock()
 		return len(o.w.counts) == want
 	})
-	if o.w.behind > 0 {
+	// A stranger who resets the durable and takes as many messages as we had read hides a hole from
+	// us; it is found and read, but late.
+	if o.w.behind > 0 && !o.strangers {
 		o.t.Errorf("%d messages were first written behind a later one", o.w.behind)
 	}
 	o.checkFloor()
