@@ -56,7 +56,7 @@ func startLoad(t *testing.T, s connectors.Sink, perWrite, size int) *load {
 // write reports whether all of b is acknowledged; it takes what is out of b. It is never cut short,
 // so that what it leaves behind is definite.
 func (l *load) write(b *connectors.Batch) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	err := l.sink.Write(ctx, []*connectors.Batch{b})
 	var partial *connectors.BatchError
