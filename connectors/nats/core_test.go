@@ -105,9 +105,9 @@ func TestCoreSourceCountsDrops(t *testing.T) {
 	if err != nil || string(b.Messages[0].Value) != "0" {
 		t.Fatalf("%v, %v", b, err)
 	}
-	var sum int64
-	h.await(t, 0, "drops that sum up", func(e connectors.Event) bool {
-		if e.Kind == connectors.Dropped {
+	h.await(t, 0, "drops that sum up to 40", func(connectors.Event) bool {
+		var sum int64
+		for _, e := range h.all(connectors.Dropped) {
 			sum += e.N
 		}
 		return sum == 40
