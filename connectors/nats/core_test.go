@@ -95,6 +95,9 @@ func TestCoreSourceCountsDrops(t *testing.T) {
 		if err := nc.Publish("orders.a", fmt.Append(nil, i)); err != nil {
 			t.Fatal(err)
 		}
+		if err := nc.Flush(); err != nil { // or nats.go has dropped most before the buffer sees them
+			t.Fatal(err)
+		}
 	}
 	e := h.awaitKind(t, connectors.Dropped)
 	if e.N > 40 || !strings.Contains(e.Text, "orders.>") {
