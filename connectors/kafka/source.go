@@ -126,6 +126,7 @@ func newSource(cfg SourceConfig, env connectors.Env, t timing) *source {
 		busy: map[int32]bool{}, holdOff: map[int32]time.Time{}, fails: map[int32]int{},
 		turns: map[int32]int{}, topics: map[string]*topic{},
 	}
+	s.conn.held["topics"] = true // connected only once a topic is known that can be read; see missing
 	s.outs.New = func() any { return new(wire.Out) }
 	s.inflater = wire.Inflater{Pool: &s.pool, Cap: max(env.Window.Bytes, minInflate)}
 	s.member = newMember(s)
