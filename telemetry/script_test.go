@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +29,7 @@ type script struct {
 	route *Route
 	clock *flowcontrol.Clock
 	spans *tracetest.InMemoryExporter
-	out   bytes.Buffer
+	out   output
 	begin time.Time
 
 	mu sync.Mutex
@@ -117,7 +116,7 @@ func (c *script) sleep(d time.Duration) { time.Sleep(d); synctest.Wait() }
 // run and show as whether they are there.
 func (c *script) transcript() string {
 	var b strings.Builder
-	decoder := json.NewDecoder(&c.out)
+	decoder := json.NewDecoder(strings.NewReader(c.out.String()))
 	for {
 		var line map[string]any
 		if err := decoder.Decode(&line); errors.Is(err, io.EOF) {
