@@ -79,12 +79,12 @@ func BenchmarkWrote(b *testing.B) {
 	}
 }
 
-func BenchmarkStall(b *testing.B) {
+func BenchmarkDelayedBy(b *testing.B) {
 	r := watched(b, 1).snapshot()[0]
 	r.poll(time.Now())
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Stall()
+		r.DelayedBy(time.Time{}, time.Time{})
 	}
 }
 

@@ -332,9 +332,6 @@ func TestNilIsQuiet(t *testing.T) {
 	r := tel.Watch("orders", zerolog.Nop(), nil)
 	r.Wrote(time.Second, 1)
 	r.Stop(OutcomeShutdown)
-	if sc, d := r.Stall(); sc.IsValid() || d != 0 {
-		t.Error("a stall of nobody")
-	}
 	if sc, _ := r.DelayedBy(time.Time{}, time.Now()); sc.IsValid() {
 		t.Error("delayed by nobody")
 	}

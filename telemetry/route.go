@@ -79,24 +79,6 @@ func (r *Route) Stop(outcome string) {
 	r.stopped = true
 }
 
-// Stall returns the root span of the current stall or, if none is going on, of the latest, and how
-// long it has lasted. Messages that were delayed link to it. The context is not valid, and the time 0,
-// before the first stall of 100 ms and while traces are off.
-func (r *Route) Stall() (trace.SpanContext, time.Duration) {
-	if r == nil {
-		return trace.SpanContext{}, 0
-	}
-	m := r.latest.Load()
-	if m == nil {
-		return trace.SpanContext{}, 0
-	}
-	end := m.end
-	if end.IsZero() {
-		end = time.Now()
-	}
-	return m.context, end.Sub(m.begin)
-}
-
 // DelayedBy returns the current or latest stall if it overlaps the time between from and to, and for
 // how long. For a message, from is when the origin stored it and to is now: a message that was there
 // while its route was stalled was delayed by that.
