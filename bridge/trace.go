@@ -60,6 +60,6 @@ func (w *writer) traceMessage(f *flight, b *connectors.Batch, m *connectors.Mess
 			}))
 	}
 	_, span := w.route.tracer.Tracer("github.com/sluice-bridge/sluice/bridge").
-		Start(trace.ContextWithRemoteSpanContext(context.Background(), parent), "sluice.deliver", options...)
+		Start(trace.ContextWithRemoteSpanContext(context.Background(), parent), telemetry.SpanDeliver, options...)
 	span.End(trace.WithTimestamp(now))
 }

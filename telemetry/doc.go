@@ -17,7 +17,10 @@
 //	flowcontrol.stall.progress  a segment of it, a child, exported while the stall lasts: up to 5, 10,
 //	                            20 and 40 seconds and then every minute; the last ends with the root
 //
-// Both are kept whatever the sampler is set to. Their status is unset: a stall is not an error.
+//	sluice.deliver              a message from its fetch to its acknowledgement, made by package bridge:
+//	                            a child of its producer's span, only where that is sampled
+//
+// The first two are kept whatever the sampler is set to. Their status is unset: a stall is not an error.
 //
 //	sluice.route, sluice.source, sluice.sink     both      whose stall it is
 //	flowcontrol.cause                            both      the bound that was full for longest

@@ -9,6 +9,9 @@ const (
 	SpanStall = "flowcontrol.stall"
 	// SpanProgress is a segment of an episode that is still going on: a child of SpanStall.
 	SpanProgress = "flowcontrol.stall.progress"
+	// SpanDeliver is one message from its fetch to its acknowledgement: a child of its producer's span,
+	// only where that is sampled. Package bridge makes it.
+	SpanDeliver = "sluice.deliver"
 )
 
 // Attributes of spans and metrics. Durations are doubles in seconds.

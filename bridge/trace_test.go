@@ -1,0 +1,49 @@
+package bridge
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/connectortest"
+	"github.com/sluice-bridge/sluice/telemetry"
+	"github.com/sluice-bridge/sluice/telemetry/telemetrytest"
+)
+
+// A message whose producer was sampled has a span that belongs to the producer's trace; its header
+// arrives as it was. One whose producer was not sampled has none.
+func TestSampledMessageHasASpan(t *testing.T) {
+	receiver := telemetrytest.New(t)
+	tel, err := telemetry.New(t.Context(), telemetry.Config{Endpoint: receiver.HTTP(), Metrics: "none"}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0"
+	source, sink := connectortest.NewTopic("orders", 1), connectortest.NewTopic("out", 0)
+	for _, sampled := range []string{"0", "1", "0"} {
+		source.Put(0, connectors.Message{Headers: []connectors.Header{{Key: traceParent, Value: []byte(parent + sampled)}}})
+	}
+	source.End()
+	b, err := New(Config{Routes: []RouteConfig{between(source, sink)}}, zerolog.Nop(), tel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := tel.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	spans := receiver.Spans()
+	if len(spans) != 1 || spans[0].Name != telemetry.SpanDeliver || spans[0].TraceID != parent[3:35] || spans[0].ParentID != parent[36:52] {
+		t.Errorf("spans: %+v", spans)
+	}
+	if got := sink.Messages("orders/0"); len(got) != 3 || string(got[1].Headers[0].Value) != parent+"1" {
+		t.Errorf("arrived: %+v", got)
+	}
+}
