@@ -1,6 +1,9 @@
 package connectors
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,5 +35,17 @@ func TestDuration(t *testing.T) {
 		if err := new(Duration).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q was accepted", text)
 		}
+	}
+}
+
+func TestSecretIsNotShown(t *testing.T) {
+	s := struct{ Password Secret }{"hunter2"}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		if text := fmt.Sprintf(verb, s); strings.Contains(text, "hunter2") {
+			t.Errorf("%s shows it: %s", verb, text)
+		}
+	}
+	if text, err := json.Marshal(s); err != nil || strings.Contains(string(text), "hunter2") {
+		t.Errorf("JSON shows it: %s, %v", text, err)
 	}
 }

@@ -13,10 +13,10 @@ import (
 
 // Connection is what a cluster is reached by. A source's and a sink's section accept the same keys.
 type Connection struct {
-	Brokers     List                `yaml:"brokers"`      // host:port of some brokers; the others are found through them
+	Brokers     connectors.List     `yaml:"brokers"`      // host:port of some brokers; the others are found through them
 	ClientID    string              `yaml:"client_id"`    // as the brokers' logs and quotas know us
 	Username    string              `yaml:"username"`     // SASL PLAIN; empty: no authentication
-	Password    Secret              `yaml:"password"`     //
+	Password    connectors.Secret   `yaml:"password"`     //
 	DialTimeout connectors.Duration `yaml:"dial_timeout"` // for a connection with all its handshakes
 }
 
@@ -75,7 +75,7 @@ func checkAddress(address string) error {
 // SourceConfig is the section of a Kafka source.
 type SourceConfig struct {
 	Connection    `yaml:",inline"`
-	Topics        List            `yaml:"topics"`
+	Topics        connectors.List `yaml:"topics"`
 	Group         string          `yaml:"group"`           // consumer group that keeps the position
 	Start         Start           `yaml:"start"`           // where to begin where the group has no position
 	InstanceID    string          `yaml:"instance_id"`     // static membership (KIP-345); empty: dynamic

@@ -1,51 +1,10 @@
 package kafka
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
-
-// List is written as a list, or as one text with commas.
-type List []string
-
-// UnmarshalYAML reads either form.
-func (l *List) UnmarshalYAML(decode func(any) error) error {
-	var text string
-	if decode(&text) == nil {
-		*l = nil
-		for item := range strings.SplitSeq(text, ",") {
-			if item = strings.TrimSpace(item); item != "" {
-				*l = append(*l, item)
-			}
-		}
-		return nil
-	}
-	var items []string
-	if err := decode(&items); err != nil {
-		return errors.New("want a list, or one text with commas")
-	}
-	*l = items
-	return nil
-}
-
-// Secret prints as stars.
-type Secret string
-
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "***"
-}
-
-// GoString keeps %#v from showing it.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText keeps a printed configuration from showing it.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Start is where a source begins where its group has no position: earliest (the zero value), latest, a
 // time, so long ago, or an offset (the same in every partition).

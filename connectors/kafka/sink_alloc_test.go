@@ -42,7 +42,7 @@ func TestSinkAllocates(t *testing.T) {
 // A wrong password is a state that names itself and the way out.
 func TestSinkWrongPassword(t *testing.T) {
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "right"))
-	open := func(password Secret) (*sink, interface {
+	open := func(password connectors.Secret) (*sink, interface {
 		Events() []connectors.Event
 	}) {
 		return openTestSink(t, cluster.ListenAddrs(), "t", func(c *SinkConfig, _ *connectors.Env) { c.Username, c.Password = "u", password })

@@ -210,7 +210,7 @@ func TestSourceOneOfItsTopicsIsMissing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
 	h := newHost()
-	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.Topics = List{"orders", "later"} })
+	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.Topics = connectors.List{"orders", "later"} })
 	err := fetchError(t, s, h, func(err error) bool { return !connectors.IsPermanent(err) })
 	if !strings.Contains(err.Error(), "topic later") {
 		t.Errorf("%v", err)

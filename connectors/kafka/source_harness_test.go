@@ -191,7 +191,7 @@ func kind(k connectors.EventKind) func(connectors.Event) bool {
 func open(t *testing.T, c *kfake.Cluster, h *host, change ...func(*SourceConfig, *timing)) *source {
 	t.Helper()
 	cfg := defaultSource(connectors.About{Route: "test"})
-	cfg.Brokers, cfg.Topics = c.ListenAddrs(), List{"orders"}
+	cfg.Brokers, cfg.Topics = c.ListenAddrs(), connectors.List{"orders"}
 	timing := testTiming()
 	for _, f := range change {
 		f(&cfg, &timing)

@@ -13,52 +13,17 @@ import (
 
 // Connection is how to reach NATS servers: the `nats` kind of the connections section.
 type Connection struct {
-	Servers  Words  `yaml:"servers"`  // host:port or nats://host:port; a list or comma separated
-	User     string `yaml:"user"`     // empty: none, or what the server's URL holds
-	Password Secret `yaml:"password"` // only with User
-	Name     string `yaml:"name"`     // what the server's monitoring shows; default: sluice/<route>
-}
-
-// Secret is a text that is not shown.
-type Secret string
-
-// String hides the secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "***"
-}
-
-// GoString hides the secret from %#v.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText hides the secret from whoever prints the configuration.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Words is a list that may also be written as one text, separated by commas.
-type Words []string
-
-// UnmarshalYAML reads either form. It is not UnmarshalText, beside which a list would be refused.
-func (w *Words) UnmarshalYAML(decode func(any) error) error {
-	var text string
-	if decode(&text) != nil {
-		return decode((*[]string)(w))
-	}
-	*w = nil
-	for word := range strings.SplitSeq(text, ",") {
-		if word = strings.TrimSpace(word); word != "" {
-			*w = append(*w, word)
-		}
-	}
-	return nil
+	Servers  connectors.List   `yaml:"servers"`  // host:port or nats://host:port; a list or comma separated
+	User     string            `yaml:"user"`     // empty: none, or what the server's URL holds
+	Password connectors.Secret `yaml:"password"` // only with User
+	Name     string            `yaml:"name"`     // what the server's monitoring shows; default: sluice/<route>
 }
 
 // JetStreamSourceConfig is the section of a source that reads a stream.
 type JetStreamSourceConfig struct {
 	Connection `yaml:",inline"`
 	Stream     string              `yaml:"stream"`
-	Subjects   Words               `yaml:"subjects"` // only messages of these subjects (wildcards); empty: all
+	Subjects   connectors.List     `yaml:"subjects"` // only messages of these subjects (wildcards); empty: all
 	Durable    string              `yaml:"durable"`  // the durable consumer; default sluice-<route>
 	Start      string              `yaml:"start"`    // where a durable that does not exist begins
 	Consumer   Consumer            `yaml:"consumer"`
@@ -83,10 +48,10 @@ type JetStreamSinkConfig struct {
 // CoreSourceConfig is the section of a source that subscribes without a stream.
 type CoreSourceConfig struct {
 	Connection `yaml:",inline"`
-	Subjects   Words  `yaml:"subjects"`
-	Queue      string `yaml:"queue"`    // the queue group; empty: every daemon gets every message
-	AckMode    string `yaml:"ack_mode"` // none, or reply: a request is answered once its message is acknowledged
-	Buffer     Buffer `yaml:"buffer"`
+	Subjects   connectors.List `yaml:"subjects"`
+	Queue      string          `yaml:"queue"`    // the queue group; empty: every daemon gets every message
+	AckMode    string          `yaml:"ack_mode"` // none, or reply: a request is answered once its message is acknowledged
+	Buffer     Buffer          `yaml:"buffer"`
 }
 
 // Buffer bounds what a core source holds while the route stalls; what does not fit is dropped and counted.

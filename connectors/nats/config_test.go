@@ -68,10 +68,10 @@ func checkURL(t *testing.T, p connectors.Plugin, text string, end connectors.End
 // TestValidate: every fault is told at once, each at its key.
 func TestValidate(t *testing.T) {
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-	c.Servers = Words{"tls://host", "host:99999", "nats://u:secret@/"}
+	c.Servers = connectors.List{"tls://host", "host:99999", "nats://u:secret@/"}
 	c.Password = "secret"
 	c.Stream, c.Durable = "", "a.b"
-	c.Subjects = Words{"a..b", "ok.>", "ok.>"}
+	c.Subjects = connectors.List{"a..b", "ok.>", "ok.>"}
 	c.Start, c.AckWait = "yesterday", connectors.Duration(time.Millisecond)
 	err := c.Validate()
 	if err == nil {
@@ -120,7 +120,7 @@ func TestStart(t *testing.T) {
 func TestClaims(t *testing.T) {
 	decode := func(into any) error {
 		c := into.(*JetStreamSourceConfig)
-		c.Servers, c.Stream = Words{"localhost"}, "S"
+		c.Servers, c.Stream = connectors.List{"localhost"}, "S"
 		return nil
 	}
 	spec, err := JetStream().Source(decode, connectors.About{Route: "orders"})

@@ -42,7 +42,7 @@ func closeEnd(t testing.TB, closer interface{ Close(context.Context) error }) {
 func openCore(t testing.TB, url string, change func(*CoreSourceConfig)) (*coreSource, *sourceHost) {
 	t.Helper()
 	c := coreSourceDefaults(connectors.About{})
-	c.Servers, c.Subjects = Words{url}, Words{"orders.>"}
+	c.Servers, c.Subjects = connectors.List{url}, connectors.List{"orders.>"}
 	if change != nil {
 		change(&c)
 	}
@@ -224,7 +224,7 @@ func TestCoreSourceNamesDeniedSubject(t *testing.T) {
 		}}}
 	})
 	c := coreSourceDefaults(connectors.About{})
-	c.Servers, c.Subjects, c.User, c.Password = Words{srv.ClientURL()}, Words{"orders.>"}, "u", "p"
+	c.Servers, c.Subjects, c.User, c.Password = connectors.List{srv.ClientURL()}, connectors.List{"orders.>"}, "u", "p"
 	h := newSourceHost()
 	env := coreEnv(h)
 	s := openCoreSource(&c, &env)
@@ -277,7 +277,7 @@ func TestCoreSinkPublishes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ := openCoreWriter(t, func(c *CoreSinkConfig) { c.Servers = Words{url} })
+	s, _ := openCoreWriter(t, func(c *CoreSinkConfig) { c.Servers = connectors.List{url} })
 	const n = 950
 	b := lane(0, 0, n, 0)
 	b.Messages[7].Value = make([]byte, 2<<20)
@@ -305,7 +305,7 @@ func TestCoreSinkRefusesDeniedSubject(t *testing.T) {
 			Publish: &server.SubjectPermission{Deny: []string{"orders.k3", "orders.k150"}},
 		}}}
 	})
-	s, _ := openCoreWriter(t, func(c *CoreSinkConfig) { c.Servers, c.User, c.Password = Words{srv.ClientURL()}, "u", "p" })
+	s, _ := openCoreWriter(t, func(c *CoreSinkConfig) { c.Servers, c.User, c.Password = connectors.List{srv.ClientURL()}, "u", "p" })
 	for range 5 {
 		err := s.Write(t.Context(), []*connectors.Batch{lane(0, 0, 200, 0)})
 		indexes, permanent := failures(t, err)
@@ -317,7 +317,7 @@ func TestCoreSinkRefusesDeniedSubject(t *testing.T) {
 
 func TestCoreSinkOutlivesServer(t *testing.T) {
 	p := startProcess(t, 0)
-	s, h := openCoreWriter(t, func(c *CoreSinkConfig) { c.Servers = Words{p.url()} })
+	s, h := openCoreWriter(t, func(c *CoreSinkConfig) { c.Servers = connectors.List{p.url()} })
 	write(t, s, lane(0, 0, 10, 0))
 	p.freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -189,7 +189,7 @@ func TestSinkOutlivesClosedBatch(t *testing.T) {
 	srv := startServer(t, func(o *server.Options) { o.JetStreamLimits.MaxBatchTimeout = 100 * time.Millisecond })
 	st := newSinkTest(t, srv.ClientURL(), batched)
 	c := st.config()
-	c.Servers = Words{haltingLink(t, srv.Addr().String(), 3<<20, 300*time.Millisecond)}
+	c.Servers = connectors.List{haltingLink(t, srv.Addr().String(), 3<<20, 300*time.Millisecond)}
 	s := st.open(c, st.env())
 	l := startLoad(t, s, 1000, 1000)
 	l.awaitMore(6_000)
@@ -211,7 +211,7 @@ func TestSinkOutlivesCutConnection(t *testing.T) {
 		p := newProxy(t, srv.Addr().String())
 		st := newSinkTest(t, srv.ClientURL(), change)
 		c := st.config()
-		c.Servers = Words{p.addr}
+		c.Servers = connectors.List{p.addr}
 		l := startLoad(t, st.open(c, st.env()), 2000, 100)
 		for range kills() {
 			l.awaitMore(20_000)

@@ -68,7 +68,7 @@ func (st *sinkTest) env() connectors.Env {
 
 func (st *sinkTest) config() JetStreamSinkConfig {
 	c := jetStreamSinkDefaults(connectors.About{Route: "r"})
-	c.Servers, c.Stream, c.Subject = Words{st.url}, st.stream.Name, "orders.{{ partition }}"
+	c.Servers, c.Stream, c.Subject = connectors.List{st.url}, st.stream.Name, "orders.{{ partition }}"
 	return c
 }
 
@@ -406,7 +406,7 @@ func TestSinkNamesDeniedStream(t *testing.T) {
 	})
 	st := newSinkTest(t, strings.Replace(srv.ClientURL(), "nats://", "nats://admin:p@", 1), nil)
 	c := st.config()
-	c.Servers, c.User, c.Password = Words{srv.ClientURL()}, "u", "p"
+	c.Servers, c.User, c.Password = connectors.List{srv.ClientURL()}, "u", "p"
 	st.open(c, st.env())
 	if e := st.host.awaitKind(t, connectors.Disconnected); !strings.Contains(e.Err.Error(), "$JS.API.STREAM.INFO.T") {
 		t.Errorf("reported %v", e.Err)
@@ -423,7 +423,7 @@ func TestSinkNamesDeniedSubject(t *testing.T) {
 		})
 		st := newSinkTest(t, strings.Replace(srv.ClientURL(), "nats://", "nats://admin:p@", 1), change)
 		c := st.config()
-		c.Servers, c.User, c.Password, c.Subject = Words{srv.ClientURL()}, "u", "p", "orders.{{ key }}"
+		c.Servers, c.User, c.Password, c.Subject = connectors.List{srv.ClientURL()}, "u", "p", "orders.{{ key }}"
 		s := st.open(c, st.env())
 		b := lane(0, 0, 5, 0)
 		err := s.Write(t.Context(), []*connectors.Batch{b})

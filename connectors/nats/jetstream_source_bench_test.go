@@ -44,7 +44,7 @@ func benchStream(b *testing.B, n, size int) JetStreamSourceConfig {
 		b.Fatal("published messages are not stored")
 	}
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-	c.Servers, c.Stream = Words{p.url()}, "S"
+	c.Servers, c.Stream = connectors.List{p.url()}, "S"
 	return c
 }
 

@@ -102,7 +102,7 @@ func TestSourceWaitsForWhatIsMissing(t *testing.T) {
 	st := &streamTest{t: t, server: s}
 	h := newSourceHost()
 	c := st.config()
-	c.Servers = Words{fmt.Sprintf("127.0.0.1:%d", o.Port)}
+	c.Servers = connectors.List{fmt.Sprintf("127.0.0.1:%d", o.Port)}
 	source := st.open(c, h, "a")
 	_, next := h.await(t, 0, "missing server", func(e connectors.Event) bool { return e.Kind == connectors.Disconnected })
 	st.server = runServer(t, &o)
@@ -277,9 +277,9 @@ func TestSourceBinds(t *testing.T) {
 		{name: "maxdeliver", durable: jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, MaxDeliver: 5}, want: "accept_loss: [max_deliver]"},
 		{name: "accepted", durable: jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, MaxDeliver: 5}, accept: []string{"max_deliver"}},
 		{name: "filter", durable: jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, FilterSubject: "s.x"},
-			config: func(c *JetStreamSourceConfig) { c.Subjects = Words{"s.y"} }, want: "filters [s.x]"},
+			config: func(c *JetStreamSourceConfig) { c.Subjects = connectors.List{"s.y"} }, want: "filters [s.x]"},
 		{name: "samefilter", durable: jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, FilterSubject: "s.x"},
-			config: func(c *JetStreamSourceConfig) { c.Subjects = Words{"s.x"} }},
+			config: func(c *JetStreamSourceConfig) { c.Subjects = connectors.List{"s.x"} }},
 		{name: "shared", durable: jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy},
 			config: func(c *JetStreamSourceConfig) { c.Shared = true }, want: "shared: true needs explicit"},
 		{name: "headers", durable: jetstream.ConsumerConfig{AckPolicy: jetstream.AckAllPolicy, HeadersOnly: true}, want: "headers only"},
@@ -427,7 +427,7 @@ func TestSourceOutlivesKilledServer(t *testing.T) {
 	}
 	st.publish(1, 2000)
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-	c.Servers, c.Stream = Words{p.url()}, "S"
+	c.Servers, c.Stream = connectors.List{p.url()}, "S"
 	h := newSourceHost()
 	s := st.open(c, h, "a")
 	for first := 1; first < 1000; first += 100 {

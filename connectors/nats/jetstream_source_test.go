@@ -151,7 +151,7 @@ func (st *streamTest) publishTo(subject string, first, n int) {
 
 func (st *streamTest) config() JetStreamSourceConfig {
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-	c.Servers = Words{st.server.ClientURL()}
+	c.Servers = connectors.List{st.server.ClientURL()}
 	c.Stream = "S"
 	return c
 }
@@ -372,7 +372,7 @@ func TestSourceFilters(t *testing.T) {
 		st.publishTo("s.x", i+1, 1)
 	}
 	c := st.config()
-	c.Subjects = Words{"s.x", "s.y.>"}
+	c.Subjects = connectors.List{"s.x", "s.y.>"}
 	h := newSourceHost()
 	s := st.open(c, h, "a")
 	batches := readAll(t, s, 1, 50, roomy)

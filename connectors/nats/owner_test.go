@@ -57,7 +57,7 @@ func (w *written) add(offset int64) {
 
 func startDaemon(t testing.TB, st *streamTest, c JetStreamSourceConfig, name string, p pace, w *written) *daemon {
 	d := &daemon{host: newSourceHost(), proxy: newProxy(t, strings.TrimPrefix(st.server.ClientURL(), "nats://"))}
-	c.Servers = Words{d.proxy.addr}
+	c.Servers = connectors.List{d.proxy.addr}
 	env := sourceEnv(d.host, name)
 	env.Window.Messages = 32
 	d.source = newJetStreamSource(c, env, p)
@@ -322,7 +322,7 @@ func (o *overlap) open(server *streamTest, world int) {
 	o.c.Stream = o.name
 	o.strangers = world%4 > 1
 	if world%2 == 1 {
-		o.c.Subjects = Words{o.name + ".x"}
+		o.c.Subjects = connectors.List{o.name + ".x"}
 	}
 	o.publish(60)
 	o.a = o.start()

@@ -43,7 +43,7 @@ func TestMessageMemory(t *testing.T) {
 		}
 		<-js.PublishAsyncComplete()
 		c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-		c.Servers, c.Stream = Words{p.url()}, name
+		c.Servers, c.Stream = connectors.List{p.url()}, name
 		env := sourceEnv(newSourceHost(), "a")
 		env.Window = connectors.Room{Messages: n, Bytes: 1 << 30}
 		s := newJetStreamSource(c, env, defaultPace())
