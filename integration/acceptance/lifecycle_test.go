@@ -188,7 +188,7 @@ func TestWrongAddress(t *testing.T) {
 func TestWarningPrecedesStall(t *testing.T) {
 	suite.pair.NeedControl(t)
 	s := newScene(t, 3*time.Minute)
-	s.must(s.topic.Create(s.ctx, 1, nil))
+	s.must(s.topic.Create(s.ctx, 4, nil))
 	s.createStream(nil)
 	d := s.start(s.toStream(""))
 	d.Until(s.ctx, t, "connected", func(r *daemon.Route) bool { return r.SourceConnected && r.SinkConnected })
