@@ -166,7 +166,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"run", "-c", right, "--log-level", "loud"}, exitConfig, "trace, debug, info, warn, error"},
 		{[]string{"run", "-c", right, "--log-format", "xml"}, exitConfig, "auto, console, json"},
 		{[]string{"run", "-c", right, "--memory-limit", "64"}, exitConfig, "with its unit"},
-		{[]string{"run", "-c", right, "--memory-limit", "1MiB"}, exitConfig, "48MiB"},
+		{[]string{"run", "-c", right, "--memory-limit", "1MiB"}, exitConfig, "40MiB"},
 		{[]string{"run", "-c", right, "--admin", "nonsense"}, exitFailed, "--admin HOST:PORT"},
 		{[]string{"validate"}, exitConfig, "name the files"},
 		{[]string{"lint", wrong}, exitConfig, "2 findings"},
@@ -189,7 +189,7 @@ func TestValidateAndDryRun(t *testing.T) {
 	}{
 		{[]string{"validate", file}, []string{"ok: 1 route"}},
 		{[]string{"check", "--json", file}, []string{`{"ok":true,"findings":[]}`}},
-		{[]string{"run", "--dry-run", "-c", file}, []string{"a: memory → memory", "memory     at most 144 MiB", "on_reject  drop", "8192 messages, 64MiB", "nothing was moved"}},
+		{[]string{"run", "--dry-run", "-c", file}, []string{"a: memory → memory", "memory     at most 136 MiB", "on_reject  drop", "8192 messages, 64MiB", "nothing was moved"}},
 		{[]string{"version"}, []string{"connectors: memory"}},
 		{[]string{"version", "--json"}, []string{`"connectors":["memory"]`}},
 	} {

@@ -18,7 +18,7 @@ import (
 
 const (
 	defaultMemoryLimit = 512 << 20
-	minMemoryLimit     = 48 << 20
+	minMemoryLimit     = 40 << 20
 	// memoryShare is how much of the limit the garbage collector may let stand; the rest is for what it
 	// does not count: the text of the program, most of all.
 	memoryShare = 0.9
