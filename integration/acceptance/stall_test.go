@@ -89,6 +89,10 @@ func TestFrozenNATS(t *testing.T) {
 	if w.MaxMessages > status.Window.MessagesLimit || w.MaxBytes > status.Window.BytesLimit {
 		t.Errorf("in flight %d messages, %d bytes; the window is %d, %d", w.MaxMessages, w.MaxBytes, status.Window.MessagesLimit, status.Window.BytesLimit)
 	}
+	const oneFetch = 1 << 20 // one broker, fetch_max_bytes as it is by default
+	if most := status.Window.BytesLimit*3/2 + oneFetch + 48<<20; limit > most {
+		t.Errorf("the line at start promises %d MiB, want at most %d", limit>>20, most>>20)
+	}
 	_, peak, err := d.Resident()
 	s.must(err)
 	if peak > limit {
