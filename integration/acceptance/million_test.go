@@ -47,7 +47,7 @@ func TestKafkaToJetStream(t *testing.T) {
 			if w.States["stalled"] > 0 {
 				t.Errorf("states while catching up: %v", w.States)
 			}
-			if said := since(lines, "route connected"); len(said) > 5 {
+			if said := since(lines, "joined the group"); len(said) > 5 {
 				t.Errorf("%d log lines for a catch-up: %v", len(said), said)
 			}
 		})
