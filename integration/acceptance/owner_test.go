@@ -19,7 +19,7 @@ func TestTwoOwners(t *testing.T) {
 	s.create(nil)
 	overlaps := int(messages(30, 5))
 	perSecond := 2000
-	n := int64(overlaps) * 3 * int64(perSecond)
+	n := int64(overlaps) * 60 * int64(perSecond) // more than is written before stop
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
