@@ -376,6 +376,32 @@ func TestCatchUpIsLimited(t *testing.T) {
 	})
 }
 
+// TestSlowSinkIsLimited: a sink that takes three thousand messages a second sets the pace, whatever the
+// window holds: it is not given so much at once that it seems to have stopped.
+func TestSlowSinkIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := filled("orders", 1, 64), connectortest.NewTopic("out", 0, connectortest.WithDiscard())
+		source.Repeat(1_000_000)
+		rc := between(source, sink)
+		rc.Window.Messages, rc.Window.Bytes = 8192, 64<<20
+		rc.Sink = connectortest.FaultySink(rc.Sink, func(batches []*connectors.Batch) connectortest.Fault {
+			messages := 0
+			for _, b := range batches {
+				messages += len(b.Messages)
+			}
+			return connectortest.Fault{Delay: time.Duration(messages) * time.Second / 3000}
+		})
+		s := start(t, rc)
+		time.Sleep(time.Minute)
+		times := s.Status()[0].Clock.Times
+		if times[flowcontrol.Stalled] > 0 || times[flowcontrol.Limited] < 50*time.Second {
+			t.Errorf("in a minute: stalled for %v, limited for %v", times[flowcontrol.Stalled], times[flowcontrol.Limited])
+		}
+		s.stop()
+		<-s.done
+	})
+}
+
 func TestBackoffStaysWithinItsBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := backoff{Retry: Retry{Initial: 100 * time.Millisecond, Max: time.Second}}

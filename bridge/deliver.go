@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -67,25 +66,40 @@ func (w *writer) abandonFlights(flights []*flight) {
 // that the source could not decode go to the reject policy in their turn.
 func (w *writer) writeAll(flights []*flight) error {
 	for len(flights) > 0 {
-		bad := slices.IndexFunc(flights, func(f *flight) bool { return f.batch.Reject != nil })
-		if bad < 0 {
-			bad = len(flights)
-		}
-		if err := w.writeUntilDone(flights[:bad]); err != nil {
+		n := portion(flights)
+		if err := w.writeUntilDone(flights[:n]); err != nil {
 			return err
 		}
-		if bad == len(flights) {
-			return nil
+		flights = flights[n:]
+		if len(flights) == 0 || flights[0].batch.Reject == nil {
+			continue
 		}
-		f := flights[bad]
+		f := flights[0]
 		w.p.oldest.Store(oldestOf(f, &f.batch.Messages[0]))
 		if err := w.reject(f.batch, 0, f.batch.Reject); err != nil {
 			return err
 		}
 		w.acknowledged(f, f.left)
-		flights = flights[bad+1:]
+		flights = flights[1:]
 	}
 	return nil
+}
+
+// maxWrite is how many messages a Write takes if it is more than one batch. Room comes back when a Write
+// returns: a slow sink that got the whole window in one would look as if it had stopped.
+const maxWrite = 2048
+
+// portion returns how many of flights the next Write takes: those before the first that could not be
+// decoded, up to maxWrite messages.
+func portion(flights []*flight) int {
+	messages := 0
+	for i, f := range flights {
+		messages += len(f.batch.Messages)
+		if f.batch.Reject != nil || i > 0 && messages > maxWrite {
+			return i
+		}
+	}
+	return len(flights)
 }
 
 // writeUntilDone writes until every message is acknowledged or disposed of by the reject policy.

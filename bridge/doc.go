@@ -4,10 +4,10 @@
 //
 // The fetcher waits until the window has room and calls Source.Fetch with it. The batch is charged to
 // the window, tracked in its partition, and pushed to the partition's lane. The lane's writer takes
-// all that has arrived and calls Sink.Write; what fails is tried again after a backoff or goes to the
-// reject policy. When the last message of a batch is acknowledged its room goes back to the window and
-// its payload to the source, and the tracker settles it as soon as all batches before it are done. The
-// committer hands settled batches to Source.Commit.
+// all that has arrived and calls Sink.Write, in portions of a few thousand messages; what fails is
+// tried again after a backoff or goes to the reject policy. When the last message of a batch is
+// acknowledged its room goes back to the window and its payload to the source, and the tracker settles
+// it as soon as all batches before it are done. The committer hands settled batches to Source.Commit.
 //
 //	fetcher ──Add, Track──> lane ──Write──> sink
 //	   ^                      │ acknowledged: Release, Recycle, Finish

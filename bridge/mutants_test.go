@@ -45,7 +45,7 @@ var mutants = []struct{ name, file, old, new string }{
 		"			c.retry.reset()\n			c.noteCommitted()\n			return true\n		case connectors.IsPermanent(err):",
 		"			c.retry.reset()\n			c.noteCommitted()\n			return true\n		case len(c.batches) > 1:\n			return true\n		case connectors.IsPermanent(err):"},
 	{"gives undecodable batches to the sink", "deliver.go",
-		"return f.batch.Reject != nil", "return false"},
+		"if f.batch.Reject != nil || i > 0", "if i > 0"},
 }
 
 // TestMutants builds the package with each fault and sees ring 1 fail.
