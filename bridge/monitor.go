@@ -36,8 +36,8 @@ func (n *run) noteWaiting(now time.Time) {
 	}
 	if (lag > 0 || !known) && n.lanesPaused() {
 		// There is something to read, and what cannot be fetched is what stuck lanes hold back.
-		n.laneWait.Store(true)
 		n.route.clock.Wait(flowcontrol.CauseLane, now)
+		n.laneWait.Store(true) // last: if the Fetch has returned meanwhile, the end of the next one resumes
 		return
 	}
 	n.route.health.waiting(lag, known)
