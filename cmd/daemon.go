@@ -40,6 +40,14 @@ type daemon struct {
 
 // daemon runs a configuration until its routes have ended or a signal came.
 func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.Size) error {
+	// First, so that a signal during the start is a soft end too.
+	signals := a.signals
+	if signals == nil {
+		own := make(chan os.Signal, 2) // both signals, should they come before anybody looks
+		signal.Notify(own, os.Interrupt, syscall.SIGTERM)
+		defer signal.Stop(own)
+		signals = own
+	}
 	out := &screen{out: a.stderr}
 	d := &daemon{app: a, cfg: cfg, report: &report{}}
 	terminal := isTerminal(a.stderr)
@@ -70,13 +78,6 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 		return err
 	}
 	setMemoryLimit(d.log, a.env, limit, d.bridge.Memory())
-	signals := a.signals
-	if signals == nil {
-		own := make(chan os.Signal, 2) // both signals, should they come before anybody looks
-		signal.Notify(own, os.Interrupt, syscall.SIGTERM)
-		defer signal.Stop(own)
-		signals = own
-	}
 	return d.live(ctx, listener, signals)
 }
 

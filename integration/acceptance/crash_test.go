@@ -132,6 +132,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		second.Until(s.ctx, t, "at work", func(r *daemon.Route) bool { return r.Counts.Acknowledged > 0 })
 		s.end(second)
 	}
+	s.daemon = first
 	loaded()
 	s.inStream(n, time.Minute)
 	backwards()

@@ -17,15 +17,19 @@ import (
 // SIGTERM under load finishes what is in flight: started again it doubles nothing.
 func TestEndUnderLoad(t *testing.T) {
 	both(t, func(s *scene, way *direction) {
-		n := messages(600_000, 60_000)
+		n := messages(600_000, 120_000)
 		s.must(way.fill(s, s.ctx, 0, n, 0))
 		d := s.start(way.config(s))
 		for i := range int64(3) {
 			s.arrive("the sink", way.arrived(s), n*(i+1)/5, time.Minute)
+			d.Until(s.ctx, s.T, "at work", func(r *daemon.Route) bool {
+				return r.Counts.Acknowledged > 0 || r.LagKnown && r.Lag == 0
+			})
 			s.end(d)
 			d.Again(s.T)
 		}
 		s.arrive("the sink", way.arrived(s), n, time.Minute)
+		d.Until(s.ctx, s.T, "done", func(r *daemon.Route) bool { return r.Window.Messages == 0 && r.LagKnown && r.Lag == 0 })
 		s.end(d)
 		r := way.compare(s)
 		s.clean(r)
