@@ -21,14 +21,7 @@ func TestThirdParty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(module, "go.sum"), sums, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	goTool(t, module, "mod", "edit", "-replace=github.com/sluice-bridge/sluice="+root)
+	requireWhatWeRequire(t, root, module)
 
 	t.Run("is small", func(t *testing.T) {
 		code, err := os.ReadFile("testdata/thirdparty/spool.go")
@@ -96,12 +89,34 @@ func write(t *testing.T, text string) (file string) {
 	return file
 }
 
-// goTool runs the go command in dir with what the machine has: it downloads nothing.
+// requireWhatWeRequire gives the module of a stranger our requirements and sums, as "go mod tidy" would,
+// so that building it loads no module that building ours did not.
+func requireWhatWeRequire(t *testing.T, root, module string) {
+	t.Helper()
+	ours, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := strings.Replace(string(ours), "module github.com/sluice-bridge/sluice\n", "module example.com/spool\n", 1)
+	if err := os.WriteFile(filepath.Join(module, "go.mod"), []byte(theirs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(module, "go.sum"), sums, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	goTool(t, module, "mod", "edit", "-require=github.com/sluice-bridge/sluice@v0.0.0", "-replace=github.com/sluice-bridge/sluice="+root)
+}
+
+// goTool runs the go command in dir.
 func goTool(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "go", args...)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+	c.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
