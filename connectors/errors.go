@@ -28,6 +28,24 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
+// HaltError is a Permanent error with a name: why a route waits for an operator, and the literal command
+// or step that lets it go on. /status and the log show both.
+type HaltError struct {
+	Reason string // lower_snake_case, such as position_lost
+	Way    string // such as "sluice position orders set --to sink"; empty: what the error says
+	Err    error
+}
+
+// Halt returns a *HaltError that IsPermanent reports.
+func Halt(reason, way string, err error) error {
+	return Permanent(&HaltError{Reason: reason, Way: way, Err: err})
+}
+
+func (e *HaltError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the fault itself.
+func (e *HaltError) Unwrap() error { return e.Err }
+
 // NoRoomError says that the next message does not fit the room that Fetch was given.
 type NoRoomError struct {
 	Need int64 // bytes

@@ -69,6 +69,10 @@ type SourceSpec struct {
 	// Remote says that the source has a broker to reach: it counts as disconnected until it reports
 	// Connected. One that is not remote is connected once it is open.
 	Remote bool
+	// Log opens what the source reads, to be read again; nil: it cannot be. Positions opens what it has
+	// committed; nil: upstream keeps none, or none that can be set.
+	Log       func(context.Context, Env) (Log, error)
+	Positions func(context.Context, Env) (Positions, error)
 }
 
 // SinkSpec is a checked sink that is ready to be opened.
@@ -80,6 +84,11 @@ type SinkSpec struct {
 	// Maps are the keys of Map that the sink uses: subject, topic, key. A route that sets another is
 	// refused, for nobody would heed it.
 	Maps []string
+	// Log opens what the sink has written, to be read again; nil: it cannot be.
+	Log func(context.Context, Env) (Log, error)
+	// ReadBack returns a source of what the sink writes, whose position upstream is kept under name;
+	// nil: there is none. Dead letters are redriven through it.
+	ReadBack func(name string) (*SourceSpec, error)
 }
 
 // Loss is a way to lose messages that the configuration has to accept by name.
