@@ -54,12 +54,11 @@ func originPartition(b *connectors.Batch, m *connectors.Message) (int64, bool) {
 	if strings.HasPrefix(b.Origin, "kafka:") {
 		return tailNumber(b.Partition)
 	}
-	origin, _ := findOrigin(m.Headers)
-	if !bytes.HasPrefix(origin, []byte("kafka:")) {
+	origin, ok := connectors.ParseOrigin(connectors.FindOrigin(m.Headers))
+	if !ok || !bytes.HasPrefix(origin.Partition, []byte("kafka:")) {
 		return 0, false
 	}
-	place, _, _ := bytes.Cut(origin, []byte(";"))
-	return tailNumber(place[:max(0, bytes.LastIndexByte(place, '/'))])
+	return tailNumber(origin.Partition)
 }
 
 // tailNumber reads the number behind the last slash.

@@ -136,7 +136,7 @@ func sinkFacts(c *SinkConfig, about connectors.About, brokers int) connectors.Fa
 		Guarantee: "at least once: acks=all and an idempotent producer; a lost answer or a broker that was away doubles nothing, " +
 			"a crash of this process doubles what Kafka has and the source was not yet told",
 		Order:   "kept within a source partition for each target partition, so for each key",
-		Touches: []string{"writes to " + where, "adds header " + originHeader},
+		Touches: []string{"writes to " + where, "adds header " + connectors.OriginHeader},
 		Memory:  int64(brokers*requestsPerBroker*request + account),
 		MemoryFor: fmt.Sprintf("%d broker(s) x %d produce requests x %v + account of the window's messages",
 			brokers, requestsPerBroker, connectors.Size(request)),

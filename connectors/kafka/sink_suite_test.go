@@ -56,7 +56,7 @@ func readMessages(t testing.TB, brokers []string, n int) []connectors.Message {
 		fetches.EachRecord(func(r *kgo.Record) {
 			m := connectors.Message{Key: r.Key, Value: r.Value, Time: r.Timestamp, Offset: r.Offset}
 			for _, h := range r.Headers {
-				if h.Key != originHeader {
+				if h.Key != connectors.OriginHeader {
 					m.Headers = append(m.Headers, connectors.Header{Key: h.Key, Value: h.Value})
 				}
 			}

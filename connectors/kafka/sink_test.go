@@ -28,7 +28,7 @@ func TestSinkWritesEveryField(t *testing.T) {
 	at := time.UnixMilli(1_600_000_000_123)
 	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		s, _ := openTestSink(t, cluster.ListenAddrs(), "t", func(c *SinkConfig, _ *connectors.Env) { c.Compression = codec })
-		old := connectors.Header{Key: originHeader, Value: []byte("kafka:x/y/0/7;hops=2")}
+		old := connectors.Header{Key: connectors.OriginHeader, Value: []byte("kafka:x/y/0/7;hops=2")}
 		b := batchOf("S", 40,
 			connectors.Message{Subject: "s.1", Key: []byte("k"), Value: long, Headers: headers, Time: at},
 			connectors.Message{Subject: "s.1", Key: []byte{}, Value: []byte{}, Time: at},
@@ -235,7 +235,7 @@ func TestSinkRefusesLocally(t *testing.T) {
 	cluster := newCluster(t, kfake.SeedTopics(1, "t"))
 	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", func(c *SinkConfig, _ *connectors.Env) { c.MaxMessage = 2 << 10 })
 	messages := keyed("a", 0, 3)
-	messages[0].Headers = []connectors.Header{{Key: originHeader, Value: []byte("kafka:x/y/0/7;hops=8")}}
+	messages[0].Headers = []connectors.Header{{Key: connectors.OriginHeader, Value: []byte("kafka:x/y/0/7;hops=8")}}
 	messages[2].Value = make([]byte, 2<<10)
 	err := s.Write(testContext(t), []*connectors.Batch{batchOf("a", 0, messages...)})
 	var failed *connectors.BatchError

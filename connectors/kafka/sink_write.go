@@ -127,10 +127,9 @@ func (s *sink) add(w *write, b *connectors.Batch, m *connectors.Message, number 
 	r := wire.Record{Key: it.key, Value: m.Value, Headers: m.Headers}
 	size := r.Size()
 	if hops > 0 {
-		size += len(originHeader) + len(b.Origin) + len(";hops=") + 40
+		size += len(connectors.OriginHeader) + len(b.Origin) + len(";hops=") + 40
 		if b.Origin == "" {
-			origin, _ := findOrigin(m.Headers)
-			size += len(origin)
+			size += len(connectors.FindOrigin(m.Headers))
 		}
 	}
 	if size+wire.BatchOverhead > int(s.config.MaxMessage) {

@@ -23,7 +23,7 @@ import (
 // the order of values, not that of names, trim values, refuse or interpret names (Nats-*, Status).
 // The headers that are harmless by themselves stay readable beside it.
 const (
-	headerOrigin  = "Sluice-Origin"
+	headerOrigin  = connectors.OriginHeader
 	headerKey     = "Sluice-Key"
 	headerTime    = "Sluice-Time"
 	headerNull    = "Sluice-Null"
@@ -31,8 +31,6 @@ const (
 
 	headerLine  = "NATS/1.0\r\n"
 	base64Mark  = "base64:"
-	hopsMark    = ";hops="
-	maxHops     = 8
 	maxListSize = 1 << 16 // entries of a Sluice-Headers list: more cannot stand in 64 KiB
 )
 
@@ -131,43 +129,23 @@ func survey(headers []connectors.Header) (exact bool, origin []byte) {
 
 // appendOrigin writes Sluice-Origin with one hop more than the message came with.
 func appendOrigin(dst []byte, b *connectors.Batch, m *connectors.Message, origin []byte) ([]byte, error) {
-	path, hops := parseOrigin(origin)
-	if b.Origin == "" && len(path) == 0 {
-		return dst, nil
-	}
-	if hops >= maxHops {
-		return dst, connectors.Permanent(fmt.Errorf(
-			"loop: the message passed %d bridges, the last read it at %.200q; routes feed one another", hops, path))
+	hops, err := connectors.NextHops(b, origin)
+	if hops == 0 || err != nil {
+		return dst, err
 	}
 	dst = append(dst, headerOrigin+": "...)
-	if b.Origin == "" {
-		dst = appendPrintable(dst, path)
-	} else {
-		dst = appendOriginPath(dst, b, m)
-	}
-	dst = append(dst, hopsMark...)
-	dst = strconv.AppendInt(dst, int64(hops+1), 10)
+	start := len(dst)
+	dst = connectors.AppendOrigin(dst, b, m, origin, hops)
+	printable(dst[start:])
 	return append(dst, '\r', '\n'), nil
 }
 
-// appendOriginPath appends what names m, which is of b, world-wide: Sluice-Origin without its hops.
-func appendOriginPath(dst []byte, b *connectors.Batch, m *connectors.Message) []byte {
-	dst = appendPrintable(dst, b.Origin)
-	dst = append(dst, '/')
-	return strconv.AppendInt(dst, m.Offset, 10)
-}
-
-// parseOrigin splits a Sluice-Origin. Hops that cannot be read count as none.
-func parseOrigin(value []byte) (path []byte, hops int) {
-	i := bytes.LastIndex(value, []byte(hopsMark))
-	if i < 0 {
-		return value, 0
-	}
-	n, err := strconv.ParseUint(string(value[i+len(hopsMark):]), 10, 31)
-	if err != nil {
-		return value[:i], 0
-	}
-	return value[:i], int(n)
+// appendPlace appends what names m, which is of b, as it stands in Sluice-Origin before its hops.
+func appendPlace(dst []byte, b *connectors.Batch, m *connectors.Message) []byte {
+	start := len(dst)
+	dst = connectors.AppendPlace(dst, b, m)
+	printable(dst[start:])
+	return dst
 }
 
 // appendOwn writes what a NATS message has no field for.
@@ -211,14 +189,11 @@ func appendLine(dst []byte, name string, value []byte) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// appendPrintable appends s with everything but printable ASCII replaced.
-func appendPrintable[S string | []byte](dst []byte, s S) []byte {
-	for i := range len(s) {
-		if c := s[i]; c > ' ' && c < 0x7f {
-			dst = append(dst, c)
-		} else {
-			dst = append(dst, '_')
+// printable replaces everything in s but printable ASCII.
+func printable(s []byte) {
+	for i, c := range s {
+		if c <= ' ' || c >= 0x7f {
+			s[i] = '_'
 		}
 	}
-	return dst
 }

@@ -185,7 +185,9 @@ func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) err
 // originsOf returns the origins of n messages from c on, as Sluice-Origin has them; nil if one has none.
 func originsOf(c cursor, n int) (origins []string) {
 	for end := c.index + n; c.index < end; c.skip(len(c.batch().Messages) - c.in) {
-		origin := string(appendPrintable(nil, c.batch().Origin))
+		name := []byte(c.batch().Origin)
+		printable(name)
+		origin := string(name)
 		switch {
 		case origin == "":
 			return nil

@@ -76,7 +76,7 @@ func (s *jetStreamSink) resolve(ctx context.Context, w *outgoing, f *flight, don
 	highest := 0
 	var name []byte
 	for i := range sent - done {
-		name = appendOriginPath(name[:0], at.batch(), at.message())
+		name = appendPlace(name[:0], at.batch(), at.message())
 		if _, ok := s.tail.found[string(name)]; ok {
 			highest = i + 1
 		} else if !f.fast {
@@ -164,8 +164,8 @@ func (s *jetStreamSink) readOrigin(ctx context.Context, seq uint64) (string, err
 	if err != nil {
 		return "", nil
 	}
-	path, _ := parseOrigin([]byte(h.Get(headerOrigin)))
-	return string(path), nil
+	place, _ := connectors.CutHops([]byte(h.Get(headerOrigin)))
+	return string(place), nil
 }
 
 // readStreamAside is readStream for a Write: nats.go holds its lock while a frozen server takes
