@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,8 +82,42 @@ func (p *Process) ExitCode() int {
 // Signal sends sig.
 func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
 
-// Freeze stops the process in its tracks; its connections stay open and answer nothing.
-func (p *Process) Freeze() error { return p.Signal(syscall.SIGSTOP) }
+// Freeze stops the process in its tracks; its connections stay open and answer nothing. It returns when
+// every thread has stopped: the signal alone is only a request to. Linux only.
+func (p *Process) Freeze() error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(time.Millisecond) {
+		running, err := runningThreads(p.Pid())
+		if err != nil || running == 0 {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: threads still run 10 s after SIGSTOP", p.Name)
+}
+
+// runningThreads returns how many threads of a process are not stopped.
+func runningThreads(pid int) (running int, err error) {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			return 0, err
+		}
+		// The name, in parentheses, may hold blanks; the state stands behind it.
+		if _, state, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " "); !strings.HasPrefix(state, "T") {
+			running++
+		}
+	}
+	return running, nil
+}
 
 // Thaw lets a frozen process go on.
 func (p *Process) Thaw() error { return p.Signal(syscall.SIGCONT) }
