@@ -69,10 +69,10 @@ func (s *scene) dead(way *direction) *proxy.Proxy {
 	s.Helper()
 	listen, target := "127.0.0.1:0", suite.pair.NATS.URL[len("nats://"):]
 	if way == &directions[1] {
-		if suite.pair.Kafka.ProxyListen == "" {
+		if len(suite.pair.Kafka.Proxied) == 0 {
 			s.Skip("a Kafka from the environment has no listener for a proxy")
 		}
-		listen, target = suite.pair.Kafka.ProxyListen, suite.pair.Kafka.ProxyTarget
+		listen, target = suite.pair.Kafka.Proxied[0].Listen, suite.pair.Kafka.Proxied[0].Target
 	}
 	p, err := proxy.New(listen, target)
 	s.must(err)

@@ -23,7 +23,7 @@ func TestFrozenNATS(t *testing.T) {
 	n := messages(1_000_000, 150_000)
 	s.create(nil)
 	s.must(s.topic.Write(s.ctx, s.load, 0, n, 0))
-	p, err := proxy.New(suite.pair.Kafka.ProxyListen, suite.pair.Kafka.ProxyTarget)
+	p, err := proxy.New(suite.pair.Kafka.Proxied[0].Listen, suite.pair.Kafka.Proxied[0].Target)
 	s.must(err)
 	defer p.Close()
 	spans := daemon.NewCollector(t)

@@ -2,7 +2,6 @@ package brokers
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,19 +14,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-//go:embed server.properties
-var serverProperties string
-
-// Kafka is one Apache Kafka broker (KRaft, one node).
+// Kafka is one Apache Kafka broker (KRaft), alone or of a cluster.
 type Kafka struct {
+	ID      int32
 	Addr    string // host:port for clients
 	Version string // as the broker says it
-	// A second listener for a proxy: clients that bootstrap at ProxyListen are told to come back to
-	// ProxyListen, where a proxy that forwards to ProxyTarget is to listen.
-	ProxyListen, ProxyTarget string
+	// Proxied are further listeners, each for a proxy of its own: clients that bootstrap at Listen are
+	// told to come back to Listen, where a proxy that forwards to Target is to listen. None if the broker
+	// was taken from the environment.
+	Proxied []Listener
 	// Process controls the broker; nil if it was taken from the environment.
 	Process *Process
 }
+
+// Listener is where clients are sent, and where they are to arrive.
+type Listener struct{ Listen, Target string }
 
 // StartKafka starts a broker on free ports with its data under dir and returns once it serves. With
 // SLUICE_KAFKA set it returns that broker instead.
@@ -36,54 +37,11 @@ func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 		k := &Kafka{Addr: addr, Version: "at " + addr}
 		return k, k.Ready(ctx)
 	}
-	version := os.Getenv("SLUICE_KAFKA_VERSION")
-	if version == "" {
-		version = KafkaVersion
-	}
-	java, err := exec.LookPath("java")
-	if err != nil {
-		return nil, fmt.Errorf("%w: java 17, to run Apache Kafka %s", ErrMissing, version)
-	}
-	libs, err := kafkaJars(ctx, version)
+	nodes, err := StartKafkaCluster(ctx, dir, 1)
 	if err != nil {
 		return nil, err
 	}
-	ports, err := FreePorts(4)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	properties := fmt.Sprintf(serverProperties, ports[0], ports[1], ports[2], ports[3])
-	if err := os.WriteFile(filepath.Join(dir, "server.properties"), []byte(properties), 0o600); err != nil {
-		return nil, err
-	}
-	classes := filepath.Join(libs, "*")
-	format := exec.CommandContext(ctx, java, "-cp", classes, "kafka.tools.StorageTool",
-		"format", "-t", "c2x1aWNlLXRlc3RzLTAwMQ", "-c", "server.properties")
-	format.Dir = dir
-	if text, err := format.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("format Kafka's data: %w\n%s", err, text)
-	}
-	k := &Kafka{
-		Addr:        loopback(ports[1]),
-		Version:     "Apache Kafka " + version,
-		ProxyTarget: loopback(ports[2]),
-		ProxyListen: loopback(ports[3]),
-		Process: &Process{
-			Name: "kafka", Path: java, Dir: dir, Log: filepath.Join(dir, "kafka.log"),
-			Args: []string{"-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classes, "kafka.Kafka", "server.properties"},
-		},
-	}
-	if err := k.Process.Start(); err != nil {
-		return nil, err
-	}
-	if err := k.Ready(ctx); err != nil {
-		_ = k.Process.Kill()
-		return nil, err
-	}
-	return k, nil
+	return nodes[0], nil
 }
 
 // Restart starts a broker that was killed or stopped again on its data and waits until it serves.
@@ -106,7 +64,7 @@ func (k *Kafka) Ready(ctx context.Context) error {
 	defer client.Close()
 	var last error
 	for {
-		if last = serves(ctx, client); last == nil {
+		if last = k.serves(ctx, client); last == nil {
 			return nil
 		}
 		if k.Process != nil {
@@ -124,15 +82,19 @@ func (k *Kafka) Ready(ctx context.Context) error {
 	}
 }
 
-func serves(ctx context.Context, client *kgo.Client) error {
+func (k *Kafka) serves(ctx context.Context, client *kgo.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	meta, err := kadm.NewClient(client).BrokerMetadata(ctx)
 	if err != nil {
 		return err
 	}
-	if len(meta.Brokers) == 0 || meta.Controller < 0 {
-		return fmt.Errorf("no broker is registered")
+	registered := k.Process == nil && len(meta.Brokers) > 0
+	for _, b := range meta.Brokers {
+		registered = registered || b.NodeID == k.ID
+	}
+	if !registered || meta.Controller < 0 {
+		return fmt.Errorf("the broker is not registered")
 	}
 	if answer, err := kmsg.NewPtrInitProducerIDRequest().RequestWith(ctx, client); err != nil {
 		return err
@@ -166,4 +128,13 @@ func (k *Kafka) Damage(topic string, partition int) error {
 	}
 	data[len(data)*11/20] ^= 0x40 // of ten equal batches, amid the sixth
 	return os.WriteFile(segment, data, 0o600)
+}
+
+// java returns the program that runs brokers.
+func java(version string) (string, error) {
+	path, err := exec.LookPath("java")
+	if err != nil {
+		return "", fmt.Errorf("%w: java 17, to run Apache Kafka %s", ErrMissing, version)
+	}
+	return path, nil
 }

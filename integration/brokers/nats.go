@@ -11,20 +11,14 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// NATS is one nats-server with JetStream on disk.
+// NATS is one nats-server with JetStream on disk, alone or of a cluster.
 type NATS struct {
+	Name    string // of the server
 	URL     string // nats://host:port
 	Version string // as the server says it
 	// Process controls the server; nil if it was taken from the environment.
 	Process *Process
 }
-
-const natsConfig = `
-listen: 127.0.0.1:%d
-server_name: sluice-tests
-max_payload: 1MB
-jetstream: {store_dir: "%s", max_mem: 1GB, max_file: 20GB}
-`
 
 // StartNATS builds nats-server from the module, starts it on a free port with its data under dir and
 // returns once it serves. With SLUICE_NATS set it returns that server instead.
@@ -33,36 +27,11 @@ func StartNATS(ctx context.Context, dir string) (*NATS, error) {
 		n := &NATS{URL: url}
 		return n, n.Ready(ctx)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	program := filepath.Join(dir, "nats-server")
-	if err := Build(ctx, "github.com/nats-io/nats-server/v2", program); err != nil {
-		return nil, err
-	}
-	ports, err := FreePorts(1)
+	servers, err := StartNATSCluster(ctx, dir, 1)
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf(natsConfig, ports[0], filepath.Join(dir, "data"))
-	if err := os.WriteFile(filepath.Join(dir, "nats.conf"), []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	n := &NATS{
-		URL: "nats://" + loopback(ports[0]),
-		Process: &Process{
-			Name: "nats-server", Path: program, Dir: dir, Log: filepath.Join(dir, "nats.log"),
-			Args: []string{"-c", "nats.conf"},
-		},
-	}
-	if err := n.Process.Start(); err != nil {
-		return nil, err
-	}
-	if err := n.Ready(ctx); err != nil {
-		_ = n.Process.Kill()
-		return nil, err
-	}
-	return n, nil
+	return servers[0], nil
 }
 
 // Restart starts a server that was killed or stopped again on its data and waits until it serves.
@@ -108,6 +77,22 @@ func (n *NATS) serves(ctx context.Context) error {
 	defer cancel()
 	_, err = conn.RequestWithContext(ctx, "$JS.API.INFO", nil)
 	return err
+}
+
+// store is where a server keeps its data.
+func (n *NATS) store() string { return filepath.Join(n.Process.Dir, "data") }
+
+// CopyStore copies the server's data to a directory that does not exist. The server must be frozen or
+// dead.
+func (n *NATS) CopyStore(to string) error { return os.CopyFS(to, os.DirFS(n.store())) }
+
+// RestoreStore puts a copy in the place of the server's data, as if nothing written since had reached
+// the disk. The server must be dead.
+func (n *NATS) RestoreStore(from string) error {
+	if err := os.RemoveAll(n.store()); err != nil {
+		return err
+	}
+	return os.CopyFS(n.store(), os.DirFS(from))
 }
 
 // Line says which server ran, for the last line of a test's main.

@@ -42,35 +42,42 @@ func (p *Program) Start(t testing.TB, yaml string, env ...string) *Daemon {
 	return p.Run(t, []string{"run", "-c", file}, env...)
 }
 
-// Run runs the program with arguments of the test's choice, to which the admin listener's are added,
-// and the log level that SLUICE_LOG_LEVEL sets.
+// Run runs the program with arguments of the test's choice, to which Launch adds some, until the test
+// ends.
 func (p *Program) Run(t testing.TB, args []string, env ...string) *Daemon {
 	t.Helper()
-	ports, err := brokers.FreePorts(1)
+	d, err := p.Launch(filepath.Join(t.TempDir(), "sluice.log"), args, env...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = d.Kill()
+		if t.Failed() {
+			t.Logf("log of sluice (%s):\n%s", d.Admin, d.Tail(60))
+		}
+	})
+	return d
+}
+
+// Launch runs the program with arguments, to which it adds the admin listener's and the log level that
+// SLUICE_LOG_LEVEL sets. The caller ends it.
+func (p *Program) Launch(log string, args []string, env ...string) (*Daemon, error) {
+	ports, err := brokers.FreePorts(1)
+	if err != nil {
+		return nil, err
 	}
 	listen := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	d := &Daemon{
 		Admin: "http://" + listen,
 		Process: &brokers.Process{
-			Name: "sluice", Path: p.Path, Env: env, Log: filepath.Join(t.TempDir(), "sluice.log"),
+			Name: "sluice", Path: p.Path, Env: env, Log: log,
 			Args: append(args[:len(args):len(args)], "--admin", listen, "--log-format", "json"),
 		},
 	}
 	if level := os.Getenv("SLUICE_LOG_LEVEL"); level != "" {
 		d.Args = append(d.Args, "--log-level", level)
 	}
-	if err := d.Process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = d.Kill()
-		if t.Failed() {
-			t.Logf("log of sluice (%s):\n%s", listen, d.Tail(60))
-		}
-	})
-	return d
+	return d, d.Process.Start()
 }
 
 // Again starts a program that has ended once more, with the same configuration.

@@ -10,6 +10,15 @@ import (
 	"time"
 )
 
+// Way is one of the two ways that bytes take.
+type Way uint8
+
+// The two ways.
+const (
+	ToServer Way = iota // what the client says
+	ToClient            // what the server answers
+)
+
 // Proxy forwards connections from Addr to a target. All methods may be called from any goroutine.
 type Proxy struct {
 	Addr string // host:port it listens on
@@ -17,13 +26,13 @@ type Proxy struct {
 	target   string
 	listener net.Listener
 	wg       sync.WaitGroup
-	delay    atomic.Int64
+	slow     atomic.Pointer[func() time.Duration]
 	refuse   atomic.Bool
 	answers  [maxAPIKey]atomic.Int64
 	bytes    atomic.Int64
 
 	mu    sync.Mutex
-	gate  chan struct{} // closed: open
+	gates [2]chan struct{} // by Way; closed: open
 	conns map[net.Conn]bool
 }
 
@@ -33,8 +42,12 @@ func New(listen, target string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, gate: make(chan struct{}), conns: map[net.Conn]bool{}}
-	close(p.gate)
+	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, conns: map[net.Conn]bool{}}
+	for way := range p.gates {
+		p.gates[way] = make(chan struct{})
+		close(p.gates[way])
+	}
+	p.Delay(0)
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -51,31 +64,53 @@ func (p *Proxy) Close() error {
 
 // Block holds all bytes in both directions until Open; connections stay open and new ones are accepted.
 func (p *Proxy) Block() {
+	p.Hold(ToServer)
+	p.Hold(ToClient)
+}
+
+// Hold holds all bytes of one way until Open. With a Cut before it, what was held is lost: of ToClient,
+// answers to what the server has done.
+func (p *Proxy) Hold(way Way) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-p.gate:
-		p.gate = make(chan struct{})
+	case <-p.gates[way]:
+		p.gates[way] = make(chan struct{})
 	default:
 	}
 }
 
-// Open lets bytes pass again.
+// Open lets bytes pass again, both ways.
 func (p *Proxy) Open() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.gate:
-	default:
-		close(p.gate)
+	for _, gate := range p.gates {
+		select {
+		case <-gate:
+		default:
+			close(gate)
+		}
 	}
 }
 
 // Cut closes all connections.
-func (p *Proxy) Cut() {
+func (p *Proxy) Cut() { p.end(func(net.Conn) {}) }
+
+// Reset closes all connections as a crashed host does: the peers are told so (RST), and what they had
+// not read yet is lost.
+func (p *Proxy) Reset() {
+	p.end(func(c net.Conn) {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	})
+}
+
+func (p *Proxy) end(prepare func(net.Conn)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
+		prepare(c)
 		c.Close()
 	}
 }
@@ -84,7 +119,11 @@ func (p *Proxy) Cut() {
 func (p *Proxy) Refuse(on bool) { p.refuse.Store(on) }
 
 // Delay holds each piece of data for d on its way, in each direction.
-func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+func (p *Proxy) Delay(d time.Duration) { p.Slow(func() time.Duration { return d }) }
+
+// Slow holds each piece of data for as long as by says, in each direction. With by at random it looks
+// like loss, which TCP makes good after a while. by is called by many goroutines.
+func (p *Proxy) Slow(by func() time.Duration) { p.slow.Store(&by) }
 
 // Answers returns how many answers to requests of a Kafka API key have passed so far.
 func (p *Proxy) Answers(apiKey int16) int64 { return p.answers[apiKey].Load() }
@@ -122,11 +161,11 @@ func (p *Proxy) serve(client net.Conn) {
 	wg.Go(func() {
 		defer server.Close()
 		defer client.Close()
-		p.copy(server, client, calls.request)
+		p.copy(server, client, ToServer, calls.request)
 	})
 	defer server.Close()
 	defer client.Close()
-	p.copy(client, server, func(b []byte) {
+	p.copy(client, server, ToClient, func(b []byte) {
 		p.bytes.Add(int64(len(b)))
 		calls.answer(b, func(key int16) { p.answers[key].Add(1) })
 	})
@@ -136,17 +175,17 @@ func (p *Proxy) serve(client net.Conn) {
 }
 
 // copy moves what src says to dst and shows it to see.
-func (p *Proxy) copy(dst, src net.Conn, see func([]byte)) {
+func (p *Proxy) copy(dst, src net.Conn, way Way, see func([]byte)) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
 		if n > 0 {
 			p.mu.Lock()
-			gate := p.gate
+			gate := p.gates[way]
 			p.mu.Unlock()
 			<-gate
-			if d := p.delay.Load(); d > 0 {
-				time.Sleep(time.Duration(d))
+			if d := (*p.slow.Load())(); d > 0 {
+				time.Sleep(d)
 			}
 			see(buf[:n])
 			if _, err := dst.Write(buf[:n]); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +84,55 @@ func TestBlockCutRefuse(t *testing.T) {
 		if _, err := again.Read(make([]byte, 1)); err == nil {
 			t.Fatal("a refused connection works")
 		}
+	}
+}
+
+// What the server answered while its way was held is lost with the connection, although it did what it
+// was asked for.
+func TestAnswerLost(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	heard := make(chan byte, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		b := make([]byte, 1)
+		for {
+			if _, err := io.ReadFull(c, b); err != nil {
+				return
+			}
+			heard <- b[0]
+			_, _ = c.Write(b)
+		}
+	}()
+	p, err := New("127.0.0.1:0", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	c, err := net.Dial("tcp", p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.Hold(ToClient)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if b := <-heard; b != 'x' {
+		t.Fatalf("the server heard %q", b)
+	}
+	p.Reset()
+	p.Open()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("read %d bytes, %v; want a reset", n, err)
 	}
 }
 
