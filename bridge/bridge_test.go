@@ -273,11 +273,24 @@ func TestFrozenSinkFillsTheWindow(t *testing.T) {
 	})
 }
 
-// TestUncommittedBound: while upstream refuses commits, what a crash would double stays bounded.
+// TestUncommittedBound: while upstream refuses commits, what a crash would double stays bounded, whether
+// there is room whenever the fetcher looks or one Fetch fills the window.
 func TestUncommittedBound(t *testing.T) {
+	for _, batch := range []int{10, 64} {
+		t.Run(strconv.Itoa(batch), func(t *testing.T) { testUncommittedBound(t, batch) })
+	}
+}
+
+func testUncommittedBound(t *testing.T, batch int) {
 	synctest.Test(t, func(t *testing.T) {
-		source, sink := filled("orders", 1, 2000), connectortest.NewTopic("out", 0)
+		source, sink := connectortest.NewTopic("orders", 1, connectortest.WithBatch(batch)), connectortest.NewTopic("out", 0)
+		for range 2000 {
+			source.Put(0, connectors.Message{})
+		}
 		rc := between(source, sink)
+		rc.Sink = connectortest.FaultySink(rc.Sink, func([]*connectors.Batch) connectortest.Fault {
+			return connectortest.Fault{Delay: time.Millisecond}
+		})
 		broken := on()
 		rc.Source = connectortest.FaultySource(rc.Source, connectortest.SourceFaults{
 			Commit: func([]*connectors.Batch) connectortest.Fault {

@@ -60,7 +60,8 @@ func (n *run) awaitRoom(need int64) bool {
 	n.route.clock.Wait(cause, time.Now())
 	defer func() { n.route.clock.Resume(time.Now()) }()
 	if full {
-		return n.window.Wait(n.soft, need) == nil
+		// While the window was full more may have become uncommitted.
+		return n.window.Wait(n.soft, need) == nil && n.open.Load() < limit
 	}
 	for n.open.Load() >= limit {
 		select {
