@@ -169,7 +169,7 @@ func TestDeadLetterRefusedHalts(t *testing.T) {
 		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100 })
 		s.end()
 		dead := letters.Messages("orders/0")
-		if len(dead) != 1 || string(dead[0].Value) != "42" || !hasHeader(dead[0], headerReason) {
+		if len(dead) != 1 || string(dead[0].Value) != "42" || !hasHeader(dead[0], letterReason) {
 			t.Errorf("dead letters: %+v", dead)
 		}
 	})

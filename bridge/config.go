@@ -39,6 +39,7 @@ type RouteConfig struct {
 	Window        flowcontrol.Cost // zero fields: the defaults
 	Retry         Retry
 	OnReject      Reject
+	Stale         Stale
 	AcceptLoss    []string
 }
 
@@ -55,6 +56,13 @@ const (
 	DeadLetter               // the message goes to the dead-letter sink
 	Drop                     // the message is dropped, counted and logged
 )
+
+// Stale is what happens to messages that are older than OlderThan when they are about to be written; 0:
+// they are written like any other. A message without a time is never stale.
+type Stale struct {
+	OlderThan  time.Duration
+	DeadLetter bool // to the dead-letter sink; else they are dropped
+}
 
 func (c *RouteConfig) setDefaults() {
 	if c.Window.Messages == 0 {
@@ -79,6 +87,8 @@ func (c *RouteConfig) validate() error {
 		return fmt.Errorf("route %s: source and sink are required", c.Name)
 	case c.OnReject == DeadLetter && c.DeadLetter == nil:
 		return fmt.Errorf("route %s: dead letters need a sink", c.Name)
+	case c.Stale.DeadLetter && c.OnReject != DeadLetter:
+		return fmt.Errorf("route %s: stale messages can be dead-lettered only where refused ones are", c.Name)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ const (
 // counts are a route's counters. They only grow.
 type counts struct {
 	fetchedMessages, fetchedBytes, acknowledged, committed atomic.Uint64
-	deadLettered, dropped, retries, refetched, gaps        atomic.Uint64
+	deadLettered, dropped, retries, refetched, gaps, stale atomic.Uint64
 	crossings                                              atomic.Uint64
 
 	above atomic.Bool // use has reached warnShare and not yet fallen below clearShare
@@ -46,6 +46,7 @@ func (c *counts) read() telemetry.Counts {
 		CommittedMessages:    c.committed.Load(),
 		DeadLettered:         c.deadLettered.Load(),
 		Dropped:              c.dropped.Load(),
+		Stale:                c.stale.Load(),
 		Retries:              c.retries.Load(),
 		RefetchedBytes:       c.refetched.Load(),
 		GapMessages:          c.gaps.Load(),

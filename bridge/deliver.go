@@ -113,6 +113,12 @@ func (w *writer) writeUntilDone(flights []*flight) error {
 		first := w.flights[0]
 		w.p.oldest.Store(oldestOf(first, &w.batches[0].Messages[0]))
 		begin := time.Now()
+		if err := w.sift(begin); err != nil {
+			return err
+		}
+		if len(w.batches) == 0 {
+			break
+		}
 		err := w.sink.Write(w.p.ctx, w.batches)
 		if w.p.ctx.Err() != nil && err != nil {
 			return w.p.ctx.Err()

@@ -137,7 +137,7 @@ func (s *modelLetters) Write(_ context.Context, batches []*connectors.Batch) err
 	if !s.w.refusedForGood(p.name, m.Offset) && !s.w.undecodable(p.name, m.Offset) {
 		s.w.breach("I8: %s offset %d was dead-lettered for no reason", p.name, m.Offset)
 	}
-	if !hasHeader(m, headerReason) || !hasHeader(m, headerPosition) {
+	if !hasHeader(m, letterReason) || !hasHeader(m, letterPosition) {
 		s.w.breach("%s offset %d: a dead letter without its reason or position", p.name, m.Offset)
 	}
 	p.letters[m.Offset]++

@@ -4,20 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/flowcontrol"
-)
-
-// The headers a dead letter carries besides its own.
-const (
-	headerReason   = "Dead-Letter-Reason"
-	headerRoute    = "Dead-Letter-Route"
-	headerPosition = "Dead-Letter-Position" // partition and offset, such as orders/3@42
-	headerAttempts = "Dead-Letter-Attempts"
-	headerTime     = "Dead-Letter-Time" // RFC 3339
 )
 
 // reject disposes of a message that was refused for good. Its error halts the route, unless the lane's
@@ -31,10 +21,13 @@ func (w *writer) reject(b *connectors.Batch, at int, cause error) error {
 		log.Msg("message refused and dropped, as on_reject says")
 		return nil
 	case DeadLetter:
-		if err := w.writeDeadLetter(b, m, cause); err != nil {
+		attempts := w.retry.attempts
+		if b.Reject == nil {
+			attempts++
+		}
+		if err := w.writeLetters(b, []connectors.Message{w.letterOf(b, m, cause, attempts)}, cause); err != nil {
 			return err
 		}
-		w.route.counts.deadLettered.Add(1)
 		log.Msg("message refused and dead-lettered")
 		return nil
 	default:
@@ -43,25 +36,29 @@ func (w *writer) reject(b *connectors.Batch, at int, cause error) error {
 	}
 }
 
-// writeDeadLetter writes until the dead-letter sink has the message. It holds its lane meanwhile.
-func (w *writer) writeDeadLetter(b *connectors.Batch, m *connectors.Message, cause error) error {
-	letter := *b
-	letter.Reject = nil
-	letter.Messages = []connectors.Message{w.deadLetterOf(b, m, cause)}
+// writeLetters writes until the dead-letter sink has the letters, which are of b and there because of
+// cause. It holds its lane meanwhile.
+func (w *writer) writeLetters(b *connectors.Batch, letters []connectors.Message, cause error) error {
+	batch := *b
+	batch.Reject, batch.Messages = nil, letters
 	w.p.enter(flowcontrol.BlockerDeadLetter)
 	defer w.p.enter(flowcontrol.BlockerNone)
 	retry := backoff{Retry: w.route.cfg.Retry}
 	for {
-		err := w.deadLetter.Write(w.p.ctx, []*connectors.Batch{&letter})
-		switch {
-		case err == nil:
-			return nil
-		case w.p.ctx.Err() != nil:
+		err := w.deadLetter.Write(w.p.ctx, []*connectors.Batch{&batch})
+		if err != nil && w.p.ctx.Err() != nil {
 			return w.p.ctx.Err()
-		case refused(err):
-			return connectors.Permanent(fmt.Errorf("%s offset %d was refused (%w), and the dead-letter sink refused it too: %w",
-				b.Partition, m.Offset, cause, err))
 		}
+		left, refused := unwritten(batch.Messages, err)
+		w.route.counts.deadLettered.Add(uint64(len(batch.Messages) - len(left)))
+		switch {
+		case refused != nil:
+			return connectors.Permanent(fmt.Errorf("%s offset %d was refused (%w), and the dead-letter sink refused it too: %w",
+				b.Partition, left[0].Offset, cause, refused))
+		case len(left) == 0:
+			return nil
+		}
+		batch.Messages = left
 		text := "dead-letter sink: " + err.Error()
 		w.p.lastErr.Store(&text)
 		w.p.attempts.Add(1)
@@ -73,24 +70,34 @@ func (w *writer) writeDeadLetter(b *connectors.Batch, m *connectors.Message, cau
 	}
 }
 
-// refused reports whether a Write of one message failed for good.
-func refused(err error) bool {
+// unwritten returns the messages of one batch that a Write which returned err did not write. If one of
+// them was refused for good, it is the first and refused says why.
+func unwritten(messages []connectors.Message, err error) (left []connectors.Message, refused error) {
 	var partial *connectors.BatchError
-	if errors.As(err, &partial) {
-		return slices.ContainsFunc(partial.Failed, func(f connectors.Failure) bool { return connectors.IsPermanent(f.Err) })
+	switch {
+	case err == nil:
+		return nil, nil
+	case !errors.As(err, &partial) && connectors.IsPermanent(err):
+		return messages, err
+	case partial == nil:
+		return messages, nil
 	}
-	return connectors.IsPermanent(err)
+	for _, f := range partial.Failed {
+		m := messages[f.Index]
+		if refused == nil && connectors.IsPermanent(f.Err) {
+			left, refused = slices.Insert(left, 0, m), f.Err
+			continue
+		}
+		left = append(left, m)
+	}
+	return left, refused
 }
 
-// deadLetterOf returns the message with what a person needs to judge it.
-func (w *writer) deadLetterOf(b *connectors.Batch, m *connectors.Message, cause error) connectors.Message {
-	letter := *m
-	letter.Headers = append(slices.Clone(m.Headers),
-		connectors.Header{Key: headerReason, Value: []byte(cause.Error())},
-		connectors.Header{Key: headerRoute, Value: []byte(w.route.cfg.Name)},
-		connectors.Header{Key: headerPosition, Value: fmt.Appendf(nil, "%s@%d", b.Partition, m.Offset)},
-		connectors.Header{Key: headerAttempts, Value: strconv.AppendInt(nil, int64(w.p.attempts.Load())+1, 10)},
-		connectors.Header{Key: headerTime, Value: time.Now().UTC().AppendFormat(nil, time.RFC3339Nano)},
-	)
-	return letter
+// letterOf returns the dead letter of a message of b.
+func (w *writer) letterOf(b *connectors.Batch, m *connectors.Message, cause error, attempts int) connectors.Message {
+	letter := Letter{
+		Reason: reasonOf(cause), Route: w.route.cfg.Name, Partition: b.Partition, Origin: b.Origin,
+		Attempts: attempts, Time: time.Now(), Undecoded: b.Reject != nil, Message: *m,
+	}
+	return letter.message()
 }

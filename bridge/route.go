@@ -165,7 +165,9 @@ func (r *Route) open(soft, hard context.Context) (n *run, err error) {
 		return nil, fmt.Errorf("open sink: %w", err)
 	}
 	if r.cfg.OnReject == DeadLetter {
-		n.deadLetter, err = r.cfg.DeadLetter.Open(soft, r.env(&deadLetterHost{sinkHost{r}}, r.cfg.DeadLetterMap))
+		env := r.env(&deadLetterHost{sinkHost{r}}, r.cfg.DeadLetterMap)
+		env.Headers = true // a letter keeps what it was, however the route treats headers
+		n.deadLetter, err = r.cfg.DeadLetter.Open(soft, env)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open dead-letter sink: %w", err), n.sink.Close(soft))
 		}

@@ -38,6 +38,9 @@ func (r *Route) Status() telemetry.RouteStatus {
 	}
 	s.Owner = cmp.Or(s.Owner, source.Owner)
 	s.Guarantee = join(source.Guarantee, sink.Guarantee)
+	if stale := r.cfg.Stale.String(); stale != "" {
+		s.Guarantee += "; " + stale
+	}
 	s.Order = join(source.Order, sink.Order)
 	for _, f := range ends {
 		s.Touches = append(s.Touches, f.Touches...)

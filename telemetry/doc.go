@@ -74,6 +74,7 @@
 //	sluice.committed.messages         {message}   counter
 //	sluice.dead_lettered.messages     {message}   counter
 //	sluice.dropped.messages           {message}   counter    because the configuration says so
+//	sluice.stale.messages             {message}   counter    too old, dropped or dead-lettered as the configuration says
 //	sluice.retries                    {retry}     counter    writes tried again
 //	sluice.refetched.size             By          counter    fetched and thrown away because of a paused partition
 //	sluice.gap.messages               {message}   counter    vanished before they were read

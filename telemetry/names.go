@@ -77,6 +77,7 @@ const (
 	MetricCommitted     = "sluice.committed.messages"
 	MetricDeadLettered  = "sluice.dead_lettered.messages"
 	MetricDropped       = "sluice.dropped.messages"
+	MetricStale         = "sluice.stale.messages"
 	MetricRetries       = "sluice.retries"
 	MetricRefetched     = "sluice.refetched.size"
 	MetricGaps          = "sluice.gap.messages"

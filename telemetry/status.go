@@ -78,6 +78,7 @@ type Counts struct {
 	CommittedMessages    uint64 `json:"committed_messages"`
 	DeadLettered         uint64 `json:"dead_lettered"`
 	Dropped              uint64 `json:"dropped"` // by on_reject: drop, or lost by a connector that says so
+	Stale                uint64 `json:"stale"`   // older than the route's stale says, dropped or dead-lettered
 	Retries              uint64 `json:"retries"` // writes tried again
 	RefetchedBytes       uint64 `json:"refetched_bytes"`
 	GapMessages          uint64 `json:"gap_messages"`

@@ -16,6 +16,7 @@
 //	    window: {max_messages: 8192, max_bytes: 64MiB}
 //	    retry:  {initial: 100ms, max: 30s}
 //	    on_reject: halt                           # halt | drop | {dead_letter: {sink: ..., map: ...}}
+//	    stale:  {older_than: 24h, do: drop}       # drop | dead_letter, the target of on_reject; left out: never
 //	    accept_loss: []                           # losses taken by name, such as core_source
 //	  short: {from: "kafka://localhost:9092/orders", to: "jetstream://localhost:4222/ORDERS"}
 //	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}"}   # listen: off

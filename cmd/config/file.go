@@ -62,6 +62,7 @@ type routeFile struct {
 	Window     windowFile `yaml:"window"`
 	Retry      retryFile  `yaml:"retry"`
 	OnReject   yaml.Node  `yaml:"on_reject"`
+	Stale      staleFile  `yaml:"stale"`
 	AcceptLoss []string   `yaml:"accept_loss"`
 }
 
@@ -95,6 +96,12 @@ type deadLetterFile struct {
 // rejectFile is the long form of on_reject.
 type rejectFile struct {
 	DeadLetter deadLetterFile `yaml:"dead_letter"`
+}
+
+// staleFile says what happens to old messages.
+type staleFile struct {
+	OlderThan connectors.Duration `yaml:"older_than"`
+	Do        string              `yaml:"do"` // drop or dead_letter
 }
 
 // template is a connectors.Template that a file can hold. Empty: the sink's default.

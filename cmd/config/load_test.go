@@ -57,6 +57,7 @@ routes:
     window: &w {max_messages: 100, max_bytes: 1MiB}
     retry: {initial: 1s}
     on_reject: {dead_letter: {to: "kafka://localhost:9092/dead", map: {key: "{{ key }}"}}}
+    stale: {older_than: 24h, do: dead_letter}
   back:
     from: jetstream://a:1,b:2/ORDERS
     to: kafka://localhost:9092/orders
@@ -84,6 +85,9 @@ routes:
 	}
 	if orders.OnReject != bridge.DeadLetter || orders.DeadLetter == nil || orders.DeadLetterMap.Key == nil {
 		t.Errorf("%+v", orders)
+	}
+	if orders.Stale != (bridge.Stale{OlderThan: 24 * time.Hour, DeadLetter: true}) || back.Stale.OlderThan != 0 {
+		t.Errorf("%+v, %+v", orders.Stale, back.Stale)
 	}
 	if orders.Retry != (bridge.Retry{Initial: time.Second, Max: bridge.DefaultRetryMax}) {
 		t.Errorf("%+v", orders.Retry)

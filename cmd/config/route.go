@@ -86,6 +86,7 @@ func (r *reader) route(s section) {
 		r.unheeded(s, keys, e, rc.Sink)
 	}
 	r.onReject(s, keys, &rc, about)
+	r.stale(s, &f.Stale, &rc)
 	r.losses(s, &rc)
 	r.cfg.Bridge.Routes = append(r.cfg.Bridge.Routes, rc)
 }
@@ -147,6 +148,33 @@ func (r *reader) onReject(s section, keys []string, rc *bridge.RouteConfig, abou
 		rc.DeadLetter = r.sink(e, about)
 		r.unheeded(d, keysOf[deadLetterFile](), e, rc.DeadLetter)
 	}
+}
+
+// stale reads what happens to messages that are too old. Nothing of it has a default: it loses messages.
+func (r *reader) stale(s section, f *staleFile, rc *bridge.RouteConfig) {
+	key, value := find(s.value, "stale")
+	if key == nil || value.Kind != yaml.MappingNode {
+		return
+	}
+	const example = "write stale: {older_than: 24h, do: drop}"
+	fault := func(path, hint, format string, args ...any) {
+		at := s.doc.at(deepest(value, path, key))
+		if !r.has(at) && !r.misspelt(s.child("stale", key, value, nil), path) {
+			r.add(at, codeValue, hint, format, args...)
+		}
+	}
+	switch dead, _ := find(value, "do"); {
+	case dead == nil:
+		fault("do", example, "stale does not say what to do with old messages")
+	case f.Do != "drop" && f.Do != "dead_letter":
+		fault("do", didYouMean(f.Do, []string{"drop", "dead_letter"}), "%q is not what can happen to a stale message", f.Do)
+	case f.Do == "dead_letter" && rc.OnReject != bridge.DeadLetter:
+		fault("do", "write on_reject: {dead_letter: {sink: ...}}", "stale messages have no dead-letter target")
+	}
+	if f.OlderThan <= 0 {
+		fault("older_than", example, "older_than has to be more than zero")
+	}
+	rc.Stale = bridge.Stale{OlderThan: time.Duration(f.OlderThan), DeadLetter: f.Do == "dead_letter"}
 }
 
 // unheeded refuses the keys of a section's map that its sink would not look at.
