@@ -23,6 +23,14 @@ type Log interface {
 	Close(ctx context.Context) error
 }
 
+// Expecter is the Log of a sink that changes messages on purpose, such as one that maps keys or keeps
+// milliseconds only.
+type Expecter interface {
+	// Expect changes m, a message of b as the source's Log reads it, to what this Log gives back for it.
+	// Only the Partition and the Origin of b are set.
+	Expect(b *Batch, m *Message)
+}
+
 // Range is what a partition of a Log holds: positions [First, End).
 type Range struct {
 	Partition  string

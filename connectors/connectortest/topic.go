@@ -28,12 +28,16 @@ type Topic struct {
 // partition is guarded by the topic's mutex.
 type partition struct {
 	name      string
+	origin    string // as Batch.Origin
 	log       []connectors.Message
-	end       int64 // len(log), or more when the log repeats
+	origins   []string // of the batches in which a sink wrote them, as log; empty: put
+	end       int64    // len(log), or more when the log repeats
 	committed int64
 	commits   int64 // calls that moved committed
 	written   int64
 }
+
+func newPartition(name string) *partition { return &partition{name: name, origin: "memory:" + name} }
 
 type move struct {
 	partition string
@@ -61,7 +65,7 @@ func NewTopic(name string, partitions int, options ...TopicOption) *Topic {
 		o(t)
 	}
 	for i := range partitions {
-		t.partitions = append(t.partitions, &partition{name: name + "/" + strconv.Itoa(i)})
+		t.partitions = append(t.partitions, newPartition(name+"/"+strconv.Itoa(i)))
 	}
 	return t
 }
@@ -81,7 +85,7 @@ func (t *Topic) Put(number int, messages ...connectors.Message) {
 			m.Subject = t.name
 		}
 		m.Offset = int64(len(p.log))
-		p.log = append(p.log, m)
+		p.log, p.origins = append(p.log, m), append(p.origins, "")
 	}
 	p.end = int64(len(p.log))
 	t.notify()

@@ -14,6 +14,7 @@ func (t *Topic) SinkSpec() *connectors.SinkSpec {
 			return topicSink{t}, nil
 		},
 		Facts: connectors.Facts{Guarantee: "acknowledged once it is in memory", Order: "per partition"},
+		Log:   t.Log,
 	}
 }
 
@@ -24,25 +25,25 @@ func (s topicSink) Write(ctx context.Context, batches []*connectors.Batch) error
 		return err
 	}
 	for _, b := range batches {
-		s.topic.write(b.Partition, b.Messages)
+		s.topic.write(b)
 	}
 	return nil
 }
 
 func (topicSink) Close(context.Context) error { return nil }
 
-func (t *Topic) write(name string, messages []connectors.Message) {
+func (t *Topic) write(b *connectors.Batch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.find(name)
+	p := t.find(b.Partition)
 	if p == nil {
-		p = &partition{name: name}
+		p = newPartition(b.Partition)
 		t.partitions = append(t.partitions, p)
 	}
-	p.written += int64(len(messages))
+	p.written += int64(len(b.Messages))
 	if !t.discard {
-		for i := range messages {
-			p.log = append(p.log, clone(&messages[i]))
+		for i := range b.Messages {
+			p.log, p.origins = append(p.log, clone(&b.Messages[i])), append(p.origins, b.Origin)
 		}
 		p.end = int64(len(p.log))
 	}

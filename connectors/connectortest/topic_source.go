@@ -20,6 +20,7 @@ func (t *Topic) SourceSpec() *connectors.SourceSpec {
 			Guarantee: "at least once: the position is committed after the sink's acknowledgement",
 			Order:     "per partition",
 		},
+		Log: t.Log,
 	}
 }
 
@@ -169,7 +170,7 @@ func (s *topicSource) tryFetch(room connectors.Room) (*connectors.Batch, <-chan 
 		l := &loan{payload: s.lend(), partition: i, generation: at.generation}
 		l.payload.fill(p, at.next, count, size)
 		l.batch = connectors.Batch{
-			Partition: p.name, Messages: l.payload.messages,
+			Partition: p.name, Origin: p.origin, Messages: l.payload.messages,
 			Next: at.next + int64(count), Memory: size, Handle: l,
 		}
 		at.next = l.batch.Next

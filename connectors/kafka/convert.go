@@ -17,6 +17,10 @@ type mapper struct {
 	headers bool                 // add Sluice-Origin
 }
 
+func newMapper(c *SinkConfig, env *connectors.Env) *mapper {
+	return &mapper{topic: c.Topic, topics: env.Map.Topic, key: env.Map.Key, headers: env.Headers}
+}
+
 // hops returns how many bridges the message will have passed, 0 where nothing is added, and refuses one
 // that goes in circles.
 func (c *mapper) hops(b *connectors.Batch, m *connectors.Message) (int, error) {

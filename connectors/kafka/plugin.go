@@ -28,6 +28,7 @@ func sourceSpec(c SourceConfig, _ connectors.About) (*connectors.SourceSpec, err
 		},
 		Facts:  sourceFacts(&c),
 		Remote: true,
+		Log:    func(context.Context, connectors.Env) (connectors.Log, error) { return openSourceLog(&c) },
 	}
 	for _, t := range c.Topics {
 		spec.Claims = append(spec.Claims, fmt.Sprintf("kafka group %s on topic %s", c.Group, t))
@@ -49,6 +50,9 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 		Facts:  sinkFacts(&c, about, 0),
 		Remote: true,
 		Maps:   []string{"topic", "key"},
+		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
+			return openSinkLog(&c, newMapper(&c, &env))
+		},
 	}, nil
 }
 

@@ -57,7 +57,7 @@ func openSink(c SinkConfig, env connectors.Env) (connectors.Sink, error) {
 	s := &sink{
 		conn: newConn(&c.Connection, &env), env: env, config: c, partition: choice,
 		about:  connectors.About{Route: env.Route, Map: env.Map, Window: env.Window},
-		mapper: mapper{topic: c.Topic, topics: env.Map.Topic, key: env.Map.Key, headers: env.Headers},
+		mapper: *newMapper(&c, &env),
 	}
 	if s.mapper.topic == "" && s.mapper.topics == nil {
 		return nil, connectors.Fieldf("topic", "is required, or map.topic")

@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"go.uber.org/goleak"
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/connectortest"
@@ -68,13 +67,7 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 }
 
 func TestSourceConformance(t *testing.T) {
-	connectortest.Source(t, connectortest.SourceHarness{Settings: connectortest.Settings{Goroutines: []goleak.Option{
-		// Those of the broker.
-		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"),
-		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read.func1"),
-		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"),
-		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*group).manage"),
-	}}, New: func(t testing.TB) connectortest.Upstream {
+	connectortest.Source(t, connectortest.SourceHarness{Settings: connectortest.Settings{Goroutines: brokerGoroutines()}, New: func(t testing.TB) connectortest.Upstream {
 		g := newGate()
 		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "orders"), g.option(),
 			kfake.GroupMinSessionTimeout(0), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))

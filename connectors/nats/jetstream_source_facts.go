@@ -40,14 +40,19 @@ func (s *jetStreamSource) describe(nc *nats.Conn, stream *streamInfo, info *cons
 	if info.NumPending > 0 && !stream.State.FirstTime.IsZero() {
 		f.Backlog += ", oldest of the stream " + time.Since(stream.State.FirstTime).Round(time.Second).String()
 	}
+	s.mu.Lock()
+	s.facts = f
+	s.origin = originOf(nc, s.cfg.Stream)
+	s.mu.Unlock()
+}
+
+// originOf names a stream world-wide.
+func originOf(nc *nats.Conn, stream string) string {
 	home := nc.ConnectedClusterName()
 	if home == "" {
 		home = nc.ConnectedServerName()
 	}
-	s.mu.Lock()
-	s.facts = f
-	s.origin = "nats:" + home + "/" + s.cfg.Stream
-	s.mu.Unlock()
+	return "nats:" + home + "/" + stream
 }
 
 // reportGap tells of messages that vanished before they were read.

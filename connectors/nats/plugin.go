@@ -47,6 +47,9 @@ func jetStreamSourceSpec(c JetStreamSourceConfig, _ connectors.About) (*connecto
 		Claims: []string{"jetstream durable " + c.Durable + " on stream " + c.Stream},
 		Facts:  sourceFacts(&c),
 		Remote: true,
+		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
+			return openSourceLog(&c, &env), nil
+		},
 	}, nil
 }
 
