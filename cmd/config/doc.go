@@ -43,5 +43,8 @@
 //	${file:path}       the content of a file without its last line break; relative to this file
 //	$${                a literal ${
 //
+// A password that is ${file:path} and nothing else is read from the file each time a connection is made,
+// so that it can be changed without a restart. All else is read once.
+//
 // A $ without a brace stands for itself, for passwords contain it.
 package config

@@ -21,7 +21,8 @@ const (
 type document struct {
 	name  string
 	lines []string
-	root  *yaml.Node // a mapping; nil if the file could not be read as one
+	root  *yaml.Node            // a mapping; nil if the file could not be read as one
+	files map[*yaml.Node]string // the values that are what a file holds, and which
 }
 
 func (d *document) line(n int) string {
@@ -40,7 +41,7 @@ func (d *document) at(n *yaml.Node) place { return place{d, n.Line, n.Column} }
 
 // parse reads a file's text. What is wrong with it goes to l.
 func parse(l *lint, name string, data []byte, vars Placeholders) *document {
-	d := &document{name: name}
+	d := &document{name: name, files: map[*yaml.Node]string{}}
 	if len(data) > maxFile {
 		l.add(place{d, 1, 1}, codeLimit, "split it and give -c several times", "the file is larger than %d bytes", maxFile)
 		return d
@@ -216,6 +217,9 @@ func (x *expander) fill(c *yaml.Node) {
 		// The value is unknown, so nothing else can be said about it.
 		c.Tag, c.Value = "!!str", ""
 		return
+	}
+	if path, ok := x.vars.fileOf(c.Value); ok && value != "" {
+		x.doc.files[c] = path
 	}
 	c.Value, c.Tag = value, "!!str"
 	if c.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && typed.MatchString(value) {

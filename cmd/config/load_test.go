@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluice-bridge/sluice/bridge"
+	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 )
 
@@ -171,6 +172,51 @@ func TestPlaceholderText(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSecretsOfFiles: a secret that is what a file holds is read there again, wherever it stands; what
+// else a file holds, and half a secret, is read once.
+func TestSecretsOfFiles(t *testing.T) {
+	type inner struct {
+		Password connectors.Secret `yaml:"password"`
+	}
+	type outer struct {
+		inner  `yaml:",inline"`
+		Plain  string            `yaml:"plain"`
+		Half   connectors.Secret `yaml:"half"`
+		Typed  connectors.Secret `yaml:"typed"`
+		Empty  connectors.Secret `yaml:"empty"`
+		Nested *struct {
+			Token connectors.Secret `yaml:"token"`
+		} `yaml:"nested"`
+	}
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("p", "one\n")
+	write("none", "")
+	r := newReader(testRegistry)
+	d := parse(&r.lint, "x", []byte("password: ${file:p}\nplain: '${file:p}'\nhalf: a${file:p}\ntyped: word\nempty: ${file:none}\nnested: {token: \"${file:p}\"}\n"), Placeholders{Dir: dir})
+	var got outer
+	r.decode(section{doc: d, key: d.root, value: d.root}, &got)
+	if err := r.err(); err != nil {
+		t.Fatal(err)
+	}
+	if got.Plain != "one" || got.Empty != "" {
+		t.Errorf("%+v", got)
+	}
+	write("p", "two")
+	for what, s := range map[string]connectors.Secret{"two": got.Password, "aone": got.Half, "word": got.Typed} {
+		if now, err := s.Reveal(); now != what || err != nil {
+			t.Errorf("%q, %v; want %q", now, err, what)
+		}
+	}
+	if now, err := got.Nested.Token.Reveal(); now != "two" || err != nil {
+		t.Errorf("%q, %v", now, err)
+	}
 }
 
 var testRegistry = fakes(failer{})

@@ -1,12 +1,14 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/sluice-bridge/sluice/connectors"
 )
 
 // Placeholders says where the values of placeholders come from.
@@ -79,20 +81,30 @@ func (p Placeholders) value(body string) (string, *placeholderError) {
 }
 
 func (p Placeholders) file(path string) (string, *placeholderError) {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(p.Dir, path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
+	value, err := connectors.SecretFile(p.path(path)).Reveal()
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", &placeholderError{err.Error(), "a relative path starts at the directory of this file"}
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", &placeholderError{err.Error(), ""}
-	case len(data) > maxSecret:
-		return "", &placeholderError{fmt.Sprintf("%s is longer than %d bytes", path, maxSecret), ""}
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), nil
+	return value, nil
+}
+
+func (p Placeholders) path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(p.Dir, path)
+}
+
+var onlyFile = regexp.MustCompile(`^\$\{file:([^}]*)\}$`)
+
+// fileOf returns the file that alone is the text's value.
+func (p Placeholders) fileOf(text string) (path string, ok bool) {
+	m := onlyFile.FindStringSubmatch(text)
+	if m == nil {
+		return "", false
+	}
+	return p.path(m[1]), true
 }

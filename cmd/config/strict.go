@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/sluice-bridge/sluice/connectors"
 )
 
 // scope is a mapping that encloses the one being read: a key that is unknown here may belong there.
@@ -75,6 +77,36 @@ func (l *lint) decode(s section, into any) {
 		l.value(s, one)
 	default:
 		l.add(s.at(), codeValue, "", "%s: %s", s.path, err)
+	}
+	s.doc.keepFiles(s.value, reflect.ValueOf(into).Elem())
+}
+
+// keepFiles has the secrets of a struct that was loaded from n stay what their files hold, instead of
+// what they held when they were read.
+func (d *document) keepFiles(n *yaml.Node, v reflect.Value) {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct || len(d.files) == 0 {
+		return
+	}
+	for i := range v.NumField() {
+		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		if slices.Contains(strings.Split(options, ","), "inline") {
+			d.keepFiles(n, v.Field(i))
+			continue
+		}
+		_, value := find(n, name)
+		if value == nil || !v.Field(i).CanSet() {
+			continue
+		}
+		secret, ok := v.Field(i).Addr().Interface().(*connectors.Secret)
+		if path, inFile := d.files[value]; ok && inFile {
+			*secret = connectors.SecretFile(path)
+		}
+		if !ok {
+			d.keepFiles(value, v.Field(i))
+		}
 	}
 }
 

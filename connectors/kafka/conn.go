@@ -13,7 +13,6 @@ import (
 
 	"github.com/rs/zerolog"
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/sasl/plain"
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
@@ -35,6 +34,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	state    linkState
+	refusal  string                 // of the last Disconnected: another one is news, another wording is not
 	held     map[string]bool        // see hold
 	versions map[int16]versionRange // nil until the brokers have told
 }
@@ -65,7 +65,7 @@ func newConn(c *Connection, env *connectors.Env) *conn {
 	}
 	// TLS, and other mechanisms, have their place here: t.TLS and t.SASL.
 	if c.Username != "" {
-		t.SASL = plain.Mechanism{Username: c.Username, Password: string(c.Password)}
+		t.SASL = &login{username: c.Username, password: c.Password}
 	}
 	report := func(connectors.Event) {}
 	if env.Host != nil {
@@ -112,8 +112,8 @@ func (c *conn) explain(node int32, err error) error {
 	}
 	closed := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
-	case closed && c.transport.SASL != nil && c.cached() == nil:
-		return fmt.Errorf("%s: connection closed while logging in; correct username and password: %w", c.brokerName(node), err)
+	case closed && c.transport.SASL != nil && c.transport.SASL.(*login).open.Load():
+		return fmt.Errorf("%s: %w: %w", c.brokerName(node), errLogin, err)
 	case closed && c.cached() == nil:
 		return fmt.Errorf("%s: connection closed at once; does this port want TLS or a username?: %w", c.brokerName(node), err)
 	}
@@ -163,8 +163,9 @@ func (c *conn) link(state linkState, e connectors.Event) {
 			return
 		}
 	}
-	if c.state != state {
-		c.state = state
+	refusal := refusalOf(e.Err)
+	if c.state != state || c.refusal != refusal {
+		c.state, c.refusal = state, refusal
 		c.report(e) // never blocks; under the lock, so that the order of events is that of the changes
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 const (
 	connectTimeout = 5 * time.Second
 	reconnectWait  = 250 * time.Millisecond
+	maxLoginWait   = 10 * time.Second // the same where the login was refused; up to as much again
 	// pingEvery and maxPings declare a silent connection dead after two minutes; a server that is
 	// frozen for less costs no reconnect.
 	pingEvery = 30 * time.Second
@@ -53,6 +55,7 @@ type conn struct {
 	denied  *DeniedError // the last one
 	refused map[string]denial
 	seen    error // the last that asyncError was told
+	unread  error // why the password could not be read, at the last attempt
 }
 
 // waiter is a request that is out.
@@ -91,13 +94,14 @@ func (c *conn) natsOptions(cfg *Connection) nats.Options {
 	}
 	c.servers = strings.Join(shown, ",")
 	o.Name = c.name
-	o.User, o.Password = cfg.User, string(cfg.Password)
+	if cfg.User != "" {
+		o.UserInfo = func() (string, string) { return cfg.User, c.passwordOf(cfg) }
+	}
 	o.Timeout = connectTimeout
 	o.RetryOnFailedConnect = true
 	o.AllowReconnect = true
 	o.MaxReconnect = -1
-	o.ReconnectWait = reconnectWait
-	o.ReconnectJitter = reconnectWait
+	o.CustomReconnectDelayCB = c.delay
 	// Without it the connection closes for good when the server refuses the same user twice.
 	o.IgnoreAuthErrorAbort = true
 	// With a buffer, publishes that have failed would be stored later nevertheless.
@@ -112,6 +116,28 @@ func (c *conn) natsOptions(cfg *Connection) nats.Options {
 	o.ReconnectErrCB = func(_ *nats.Conn, err error) { c.setDown(err) }
 	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { c.asyncError(err) }
 	return o
+}
+
+// passwordOf looks the password up, at each connection.
+func (c *conn) passwordOf(cfg *Connection) string {
+	password, err := cfg.Password.Reveal()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unread = err // shown by setDown, for the server will refuse us
+	return password
+}
+
+// delay spaces attempts to connect. A server that refuses the login is asked ever more rarely, so that it
+// need not lock the user out.
+func (c *conn) delay(attempts int) time.Duration {
+	c.mu.Lock()
+	refused := errors.Is(c.err, errLogin)
+	c.mu.Unlock()
+	bound := reconnectWait
+	if refused {
+		bound = min(maxLoginWait, reconnectWait<<min(attempts, 10))
+	}
+	return bound + rand.N(bound)
 }
 
 // run holds a connection until ctx ends. nats.go reconnects by itself, but for what a server answers
@@ -181,8 +207,11 @@ func (c *conn) setDown(err error) {
 	if err == nil {
 		err = errors.New("connection lost")
 	}
-	err = fmt.Errorf("nats %s: %w", c.servers, explain(err))
 	c.mu.Lock()
+	if c.unread != nil {
+		err = fmt.Errorf("the password cannot be read: %w", c.unread)
+	}
+	err = fmt.Errorf("nats %s: %w", c.servers, explain(err))
 	known := !c.up && c.err != nil && c.err.Error() == err.Error()
 	if c.up {
 		close(c.life)
@@ -203,6 +232,10 @@ func (c *conn) setDown(err error) {
 
 // asyncError is told what the server refuses beside the connection.
 func (c *conn) asyncError(err error) {
+	if isLogin(err) && !c.isUp() {
+		c.setDown(err) // a login that is refused while nats.go reconnects is told nowhere else
+		return
+	}
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		c.mu.Lock()
 		c.seen = err

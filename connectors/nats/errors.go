@@ -49,11 +49,19 @@ func (e *DeniedError) Error() string {
 // errNoJetStream replaces "no responders" for subjects of the JetStream API.
 var errNoJetStream = errors.New("JetStream is not enabled on this server or for this account")
 
+// isLogin reports whether the server refuses who we are.
+func isLogin(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
+		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
+}
+
+var errLogin = errors.New("the server refuses the user or password")
+
 // explain puts a cause into the words of somebody who can mend it.
 func explain(err error) error {
 	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return fmt.Errorf("the server refuses the user or password: %w", err)
+	case isLogin(err):
+		return fmt.Errorf("%w: %w", errLogin, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
 		return fmt.Errorf("not connected: %w", err)
 	}
