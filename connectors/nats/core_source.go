@@ -187,10 +187,10 @@ func handleOf(b *connectors.Batch) *coreHandle {
 	return &coreHandle{}
 }
 
-// Close implements connectors.Source. What was never fetched is lost, and counted.
+// Close implements connectors.Source. What the server has sent and nobody has fetched is lost, and counted.
 func (s *coreSource) Close(ctx context.Context) error {
-	s.unsubscribe()
 	s.stop()
+	s.drain(ctx)
 	s.conn.close(ctx)
 	s.done.Wait()
 	if n := s.buffer.len(); n > 0 {

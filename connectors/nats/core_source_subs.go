@@ -95,6 +95,28 @@ func (s *coreSource) confirm(ctx context.Context, nc *nats.Conn, life <-chan str
 	return nil
 }
 
+// drain ends the subscriptions and returns when all that the server has sent is in the buffer or counted as
+// dropped, or when ctx ends.
+func (s *coreSource) drain(ctx context.Context) {
+	s.mu.Lock()
+	subs := s.subs
+	s.mu.Unlock()
+	ended := make(chan struct{}, len(subs))
+	for _, c := range subs {
+		c.sub.SetClosedHandler(func(string) { ended <- struct{}{} })
+		if c.sub.Drain() != nil {
+			ended <- struct{}{} // the connection is gone, and the subscription with it
+		}
+	}
+	for range subs {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+		}
+	}
+	s.unsubscribe()
+}
+
 func (s *coreSource) unsubscribe() {
 	s.countDropped()
 	s.mu.Lock()

@@ -120,6 +120,30 @@ func TestCoreSourceCountsDrops(t *testing.T) {
 	}
 }
 
+// What the server has sent when the daemon ends is counted to the last message: it is lost, but not silently.
+func TestCoreSourceCountsWhatItLeaves(t *testing.T) {
+	url := startServer(t, nil).ClientURL()
+	s, h := openCore(t, url, nil)
+	nc := client(t, url)
+	const n = 20_000
+	for range n {
+		if err := nc.Publish("orders.a", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	closeEnd(t, s)
+	var sum int64
+	for _, e := range h.all(connectors.Dropped) {
+		sum += e.N
+	}
+	if sum != n {
+		t.Errorf("%d are counted of the %d that nobody fetched", sum, n)
+	}
+}
+
 func TestCoreSourceRoom(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	s, _ := openCore(t, url, nil)
