@@ -34,6 +34,8 @@ type Proxy struct {
 	mu    sync.Mutex
 	gates [2]chan struct{} // by Way; closed: open
 	conns map[net.Conn]bool
+	left  int64  // bytes of clients until trip
+	trip  func() // nil: nothing is planned
 }
 
 // New starts a proxy on listen (host:port, port 0 for a free one) for target.
@@ -115,6 +117,30 @@ func (p *Proxy) end(prepare func(net.Conn)) {
 	}
 }
 
+// CutAfter lets n more bytes of clients pass, whichever connection they come over; then it calls do and
+// closes the connection of the last one.
+func (p *Proxy) CutAfter(n int64, do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left, p.trip = n, do
+}
+
+// allow returns how many of n bytes may pass, and what to call before their connection is closed; nil: it
+// stays open.
+func (p *Proxy) allow(way Way, n int) (int, func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.trip == nil || way != ToServer {
+		return n, nil
+	}
+	if p.left -= int64(n); p.left > 0 {
+		return n, nil
+	}
+	trip := p.trip
+	p.trip = nil
+	return n + int(p.left), trip
+}
+
 // Refuse closes new connections at once while on is true.
 func (p *Proxy) Refuse(on bool) { p.refuse.Store(on) }
 
@@ -187,8 +213,13 @@ func (p *Proxy) copy(dst, src net.Conn, way Way, see func([]byte)) {
 			if d := (*p.slow.Load())(); d > 0 {
 				time.Sleep(d)
 			}
+			n, trip := p.allow(way, n)
 			see(buf[:n])
 			if _, err := dst.Write(buf[:n]); err != nil {
+				return
+			}
+			if trip != nil {
+				trip()
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -182,5 +183,29 @@ func TestCountsFetchAnswers(t *testing.T) {
 	}
 	if got := p.Answers(JoinGroup); got != 0 {
 		t.Errorf("%d join answers, want 0", got)
+	}
+}
+
+// After so many bytes of the client the connection ends, and the server has got exactly those.
+func TestCutAfter(t *testing.T) {
+	p, err := New("127.0.0.1:0", echo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	tripped := make(chan struct{})
+	p.CutAfter(5, func() { close(tripped) })
+	c, err := net.Dial("tcp", p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("1234567")); err != nil {
+		t.Fatal(err)
+	}
+	<-tripped
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if text, _ := io.ReadAll(c); !strings.HasPrefix("12345", string(text)) {
+		t.Errorf("the server got %q", text)
 	}
 }

@@ -171,7 +171,7 @@ func (s Stream) Log(ctx context.Context, run string) ([]Entry, error) {
 	var log []Entry
 	var bad error
 	err := s.Read(ctx, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) {
-		m, err := decode(msg, meta)
+		m, err := Decode(msg.Subject(), msg.Headers(), msg.Data(), meta.Timestamp)
 		if err != nil {
 			bad = errors.Join(bad, fmt.Errorf("%s@%d: %w", s.Name, meta.Sequence.Stream, err))
 			return
@@ -181,10 +181,9 @@ func (s Stream) Log(ctx context.Context, run string) ([]Entry, error) {
 	return log, errors.Join(err, bad)
 }
 
-// decode undoes the mapping that connectors/nats/convert.go documents.
-func decode(msg jetstream.Msg, meta *jetstream.MsgMetadata) (*Message, error) {
-	h := msg.Headers()
-	m := &Message{Subject: msg.Subject(), Value: append([]byte{}, msg.Data()...), Time: meta.Timestamp}
+// Decode undoes the mapping that connectors/nats/convert.go documents, for a message that came at a time.
+func Decode(subject string, h nats.Header, data []byte, at time.Time) (*Message, error) {
+	m := &Message{Subject: subject, Value: append([]byte{}, data...), Time: at}
 	key, hasKey := h["Sluice-Key"]
 	switch {
 	case hasKey:
@@ -198,7 +197,7 @@ func decode(msg jetstream.Msg, meta *jetstream.MsgMetadata) (*Message, error) {
 			m.Key = []byte(key[0])
 		}
 	case len(h["Sluice-Origin"]) == 0:
-		m.Key = []byte(msg.Subject())
+		m.Key = []byte(subject)
 	}
 	if at := h.Get("Sluice-Time"); at != "" {
 		t, err := time.Parse(time.RFC3339Nano, at)

@@ -1,0 +1,197 @@
+package failpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-bridge/sluice/integration/truth"
+)
+
+// kafkaEnd is a topic of a cluster in this process.
+type kafkaEnd struct {
+	cluster *kfake.Cluster
+	conns   *listeners
+	topic   truth.Topic
+	group   string
+
+	mu        sync.Mutex
+	committed map[int32]int64 // highest, as the broker was told
+	back      []string        // commits that went back
+}
+
+func newKafkaEnd(t testing.TB, name string, partitions int32) *kafkaEnd {
+	t.Helper()
+	e := &kafkaEnd{conns: &listeners{}, group: "group-" + name, committed: map[int32]int64{}}
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.SeedTopics(partitions, name), kfake.ListenFn(e.conns.listen),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	e.cluster, e.topic = cluster, truth.Topic{Addr: cluster.ListenAddrs()[0], Name: name}
+	cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		e.observe(r.(*kmsg.OffsetCommitRequest))
+		return nil, nil, false
+	})
+	return e
+}
+
+func (e *kafkaEnd) observe(r *kmsg.OffsetCommitRequest) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range r.Topics {
+		for _, p := range t.Partitions {
+			if before := e.committed[p.Partition]; p.Offset < before {
+				e.back = append(e.back, fmt.Sprintf("partition %d: commit of %d after %d", p.Partition, p.Offset, before))
+			}
+			e.committed[p.Partition] = max(e.committed[p.Partition], p.Offset)
+		}
+	}
+}
+
+func (e *kafkaEnd) backwards() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.back)
+}
+
+func (e *kafkaEnd) brokers() string { return `"` + strings.Join(e.cluster.ListenAddrs(), `", "`) + `"` }
+
+func (e *kafkaEnd) source() string {
+	return fmt.Sprintf(`{kafka: {brokers: [%s], topics: "%s", group: "%s", instance_id: one}}`, e.brokers(), e.topic.Name, e.group)
+}
+
+func (e *kafkaEnd) sink() string {
+	return fmt.Sprintf(`{kafka: {brokers: [%s], topic: "%s"}}`, e.brokers(), e.topic.Name)
+}
+
+// fill writes the load in record batches of all sizes, smaller and larger than a window.
+func (e *kafkaEnd) fill(ctx context.Context, load *truth.Load, n int64) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.topic.Addr), kgo.DefaultProduceTopic(e.topic.Name),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	partitions := len(e.cluster.PartitionInfos(e.topic.Name))
+	sizes := []int64{1, 7, 2, 30, 64, 13}
+	for id, i := int64(0), 0; id < n; i++ {
+		var batch []*kgo.Record
+		for range min(sizes[i%len(sizes)], n-id) {
+			m := load.Message(id)
+			r := &kgo.Record{Key: m.Key, Value: m.Value, Timestamp: m.Time, Partition: int32(i % partitions)}
+			for _, h := range m.Headers {
+				r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+			}
+			batch = append(batch, r)
+			id++
+		}
+		if err := client.ProduceSync(ctx, batch...).FirstErr(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *kafkaEnd) log(ctx context.Context, run string) ([]truth.Entry, error) {
+	return e.topic.Log(ctx, run)
+}
+
+func (e *kafkaEnd) done(ctx context.Context) (func(*truth.Entry) bool, error) {
+	at, err := e.topic.Committed(ctx, e.group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		err = nil
+	}
+	return func(m *truth.Entry) bool { return m.Offset < at[m.Partition] }, err
+}
+
+// settle returns when the brokers have seen the end of every connection, and so have handled what came
+// over it: nobody else is connected.
+func (e *kafkaEnd) settle(ctx context.Context) error {
+	return wait(ctx, func() (bool, error) { return e.conns.open() == 0, nil })
+}
+
+func (e *kafkaEnd) cutAfter(n int64, do func()) { e.conns.cutAfter(n, do) }
+
+// listeners listen for the brokers and know what is connected.
+type listeners struct {
+	mu    sync.Mutex
+	conns int
+	left  int64  // bytes until cut, if that is set
+	cut   func() // nil: nothing is planned
+}
+
+func (l *listeners) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conns
+}
+
+func (l *listeners) cutAfter(n int64, do func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left, l.cut = n, do
+}
+
+func (l *listeners) listen(network, address string) (net.Listener, error) {
+	inner, err := net.Listen(network, address)
+	return &listener{inner, l}, err
+}
+
+type listener struct {
+	net.Listener
+	all *listeners
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	l.all.conns++
+	return &serverConn{Conn: c, all: l.all}, nil
+}
+
+type serverConn struct {
+	net.Conn
+	all  *listeners
+	once sync.Once
+}
+
+func (c *serverConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	if c.all.cut == nil {
+		return n, err
+	}
+	if c.all.left -= int64(n); c.all.left > 0 {
+		return n, err
+	}
+	c.all.cut()
+	c.all.cut = nil
+	n = max(0, n+int(c.all.left))
+	return n, net.ErrClosed
+}
+
+func (c *serverConn) Close() error {
+	c.once.Do(func() {
+		c.all.mu.Lock()
+		defer c.all.mu.Unlock()
+		c.all.conns--
+	})
+	return c.Conn.Close()
+}
