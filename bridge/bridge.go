@@ -115,12 +115,12 @@ func (b *Bridge) Status() []telemetry.RouteStatus {
 	return all
 }
 
-// Resume lets a halted route go on from its committed position.
-func (b *Bridge) Resume(route string) error {
+// route returns the route called name.
+func (b *Bridge) route(name string) (*Route, error) {
 	for _, r := range b.routes {
-		if r.cfg.Name == route {
-			return r.Resume()
+		if r.cfg.Name == name {
+			return r, nil
 		}
 	}
-	return fmt.Errorf("there is no route %q", route)
+	return nil, fmt.Errorf("there is no route %q", name)
 }

@@ -29,7 +29,12 @@ type started struct {
 
 func start(t *testing.T, routes ...RouteConfig) *started {
 	t.Helper()
-	b, err := New(Config{Instance: "test", Routes: routes}, zerolog.Nop(), nil)
+	return startWith(t, zerolog.Nop(), routes...)
+}
+
+func startWith(t *testing.T, log zerolog.Logger, routes ...RouteConfig) *started {
+	t.Helper()
+	b, err := New(Config{Instance: "test", Routes: routes}, log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +127,11 @@ func TestHaltDrainsTheOthersAndResumes(t *testing.T) {
 		if int64(len(sink.Messages("orders/0"))) != source.Committed("orders/0") {
 			t.Error("the other lanes were not drained and committed")
 		}
-		if err := s.Resume("nobody"); err == nil {
+		if err := s.Resume("nobody", Resume{}); err == nil {
 			t.Error("an unknown route was resumed")
 		}
 		broken.Store(false)
-		if err := s.Resume("orders"); err != nil {
+		if err := s.Resume("orders", Resume{}); err != nil {
 			t.Fatal(err)
 		}
 		s.until("committed", func(*Route) bool { return source.CommittedSum() == 600 })
@@ -163,7 +168,7 @@ func TestDeadLetterRefusedHalts(t *testing.T) {
 			t.Errorf("committed %d", c)
 		}
 		broken.Store(false)
-		if err := s.Resume("orders"); err != nil {
+		if err := s.Resume("orders", Resume{}); err != nil {
 			t.Fatal(err)
 		}
 		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100 })

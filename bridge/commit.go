@@ -116,7 +116,7 @@ func (c *committer) commit() bool {
 			c.noteCommitted()
 			return true
 		case connectors.IsPermanent(err):
-			c.halt.set(err)
+			c.halt.set(haltCommit, err)
 			return false
 		}
 		if c.ctx.Err() == nil {

@@ -31,7 +31,9 @@ type RouteConfig struct {
 	SinkName   string
 	Source     *connectors.SourceSpec
 	Sink       *connectors.SinkSpec
-	DeadLetter *connectors.SinkSpec // required by OnReject == DeadLetter
+	// DeadLetter is where messages go that the route takes out: by OnReject, which requires it then, or
+	// because the operator says so. Nil: nowhere.
+	DeadLetter *connectors.SinkSpec
 	Map        connectors.Map
 	// DeadLetterMap is the mapping of the dead-letter sink.
 	DeadLetterMap connectors.Map
@@ -40,6 +42,7 @@ type RouteConfig struct {
 	Retry         Retry
 	OnReject      Reject
 	Stale         Stale
+	HaltOnGap     bool // source data that expired or was purged before it was read halts the route
 	AcceptLoss    []string
 }
 

@@ -16,8 +16,8 @@ const (
 // counts are a route's counters. They only grow.
 type counts struct {
 	fetchedMessages, fetchedBytes, acknowledged, committed atomic.Uint64
-	deadLettered, dropped, retries, refetched, gaps, stale atomic.Uint64
-	crossings                                              atomic.Uint64
+	deadLettered, dropped, retries, refetched, stale       atomic.Uint64
+	gaps, gapMessages, crossings                           atomic.Uint64
 
 	above atomic.Bool // use has reached warnShare and not yet fallen below clearShare
 }
@@ -49,7 +49,8 @@ func (c *counts) read() telemetry.Counts {
 		Stale:                c.stale.Load(),
 		Retries:              c.retries.Load(),
 		RefetchedBytes:       c.refetched.Load(),
-		GapMessages:          c.gaps.Load(),
+		Gaps:                 c.gaps.Load(),
+		GapMessages:          c.gapMessages.Load(),
 		Crossings:            c.crossings.Load(),
 	}
 }

@@ -33,7 +33,7 @@ func (n *run) deliver(p *partition) {
 		}
 		if err := w.writeAll(w.taken); err != nil {
 			if p.ctx.Err() == nil {
-				n.halt.set(err)
+				n.halt.set(haltSink, err)
 			}
 			break
 		}
@@ -109,6 +109,9 @@ func (w *writer) writeUntilDone(flights []*flight) error {
 		w.batches = append(w.batches, f.batch)
 	}
 	defer w.calm()
+	if err := w.giveUpAny(); err != nil {
+		return err
+	}
 	for len(w.batches) > 0 {
 		first := w.flights[0]
 		w.p.oldest.Store(oldestOf(first, &w.batches[0].Messages[0]))

@@ -27,6 +27,14 @@
 // messages goes to the reject policy: a sink that cannot tell which message it refuses cannot have it
 // disposed of.
 //
+// # Halts
+//
+// A halt has a reason, which is a name, and a way out: the command or the step that lets the route go on.
+// Connectors name theirs with connectors.Halt, the bridge names its own (see the constants in halt.go). A
+// message that blocks can be given up by the operator: it is taken out before the next Write of its lane,
+// whatever the sink would say of it by then, and nothing else is. A gap halts only where the route says
+// so; the position stays before it until the operator resumes, which accepts it.
+//
 // # Invariants
 //
 // They are cited by number where the code upholds them.

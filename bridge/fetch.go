@@ -37,7 +37,7 @@ func (n *run) fetch() {
 		case errors.Is(err, io.EOF):
 			return
 		case connectors.IsPermanent(err):
-			n.halt.set(err)
+			n.halt.set(haltSource, err)
 		case errors.Is(err, context.Canceled): // interrupted, to resume a lane
 		default:
 			n.route.health.sourceFailed(err)

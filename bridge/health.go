@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
 )
 
 // health is what a route knows of its two ends. It puts the clock into the state that follows.
@@ -21,7 +22,7 @@ type health struct {
 	activity     flowcontrol.State // Flowing, Idle or Starved
 	standby      string            // the instance that owns the source
 	rebalancing  bool
-	halted       error
+	halted       *telemetry.HaltStatus
 	commitErr    error
 	throttled    time.Time // until when the sink asked to wait
 	down         time.Time // since when an end is away or the route is halted
@@ -134,7 +135,7 @@ func (h *health) commitFailed(err error) {
 	h.commitErr = err
 }
 
-func (h *health) setHalted(cause error) { h.change(func() { h.halted = cause }) }
+func (h *health) setHalted(status *telemetry.HaltStatus) { h.change(func() { h.halted = status }) }
 
 // report takes in what a connector reports of one end.
 func (h *health) report(end *endHealth, ev connectors.Event) {
@@ -167,6 +168,7 @@ func (h *health) report(end *endHealth, ev connectors.Event) {
 type view struct {
 	sourceConnected, sinkConnected, sinkFailing, throttled, ever bool
 	standby, detail                                              string
+	halted                                                       *telemetry.HaltStatus
 	down                                                         time.Time
 }
 
@@ -176,9 +178,13 @@ func (h *health) read(now time.Time) view {
 	v := view{
 		sourceConnected: h.source.connected, sinkConnected: h.sink.connected, sinkFailing: h.sink.failing,
 		throttled: now.Before(h.throttled), ever: h.source.ever && h.sink.ever,
-		standby: h.standby, down: h.down,
+		standby: h.standby, down: h.down, halted: h.halted,
 	}
-	for _, err := range []error{h.halted, h.source.err, h.sink.err, h.commitErr} {
+	if h.halted != nil {
+		v.detail = h.halted.Detail
+		return v
+	}
+	for _, err := range []error{h.source.err, h.sink.err, h.commitErr} {
 		if err != nil {
 			v.detail = err.Error()
 			break

@@ -88,7 +88,7 @@ func (h *sourceHost) Report(ev connectors.Event) {
 		if ev.Partition != "" {
 			err = fmt.Errorf("%s: %w", ev.Partition, err)
 		}
-		h.halt.set(err)
+		h.halt.set(haltSource, err)
 		return
 	}
 	h.route.report(&h.route.health.source, ev)
@@ -106,6 +106,9 @@ func (h *sinkHost) Assign(context.Context, string) (int64, bool, error) {
 
 // Revoke implements connectors.Host.
 func (h *sinkHost) Revoke(context.Context, ...string) {}
+
+// Gap implements connectors.Host.
+func (h *sinkHost) Gap(string, int64, int64) error { return errNoPartitions }
 
 // Report implements connectors.Host.
 func (h *sinkHost) Report(ev connectors.Event) { h.route.report(&h.route.health.sink, ev) }
@@ -128,10 +131,6 @@ func (r *Route) report(end *endHealth, ev connectors.Event) {
 	case connectors.Dropped:
 		r.counts.dropped.Add(uint64(ev.N))
 		r.sampled.Warn().Err(ev.Err).Int64("messages", ev.N).Str("where", ev.Text).Msg("messages dropped")
-	case connectors.Gap:
-		r.counts.gaps.Add(uint64(max(0, ev.To-ev.From)))
-		r.log.Warn().Err(ev.Err).Str("partition", ev.Partition).Int64("from", ev.From).Int64("to", ev.To).
-			Msg("gap: source data vanished before it was read")
 	default:
 		r.health.report(end, ev)
 	}

@@ -8,17 +8,32 @@ import (
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
 )
 
-// reject disposes of a message that was refused for good. Its error halts the route, unless the lane's
-// context has ended.
+// reject disposes of a message that was refused for good, as on_reject says, or as the operator says of
+// this one. Its error halts the route, unless the lane's context has ended.
 func (w *writer) reject(b *connectors.Batch, at int, cause error) error {
+	policy := w.route.cfg.OnReject
+	if given := w.route.giveUp.Load(); given != nil && given.Place == placeOf(b, at) {
+		policy = given.policy
+		defer w.route.giveUp.CompareAndSwap(given, nil)
+	}
+	return w.disposeOf(policy, b, at, cause)
+}
+
+func placeOf(b *connectors.Batch, at int) telemetry.Place {
+	return telemetry.Place{Partition: b.Partition, Offset: b.Messages[at].Offset}
+}
+
+// disposeOf does with a message what a policy says.
+func (w *writer) disposeOf(policy Reject, b *connectors.Batch, at int, cause error) error {
 	m := &b.Messages[at]
 	log := w.route.sampled.Warn().Err(cause).Str("partition", b.Partition).Int64("offset", m.Offset)
-	switch w.route.cfg.OnReject {
+	switch policy {
 	case Drop:
 		w.route.counts.dropped.Add(1)
-		log.Msg("message refused and dropped, as on_reject says")
+		log.Msg("message refused and dropped, as on_reject or the operator says")
 		return nil
 	case DeadLetter:
 		attempts := w.retry.attempts
@@ -32,8 +47,18 @@ func (w *writer) reject(b *connectors.Batch, at int, cause error) error {
 		return nil
 	default:
 		log.Discard().Send()
-		return connectors.Permanent(fmt.Errorf("%s offset %d was refused: %w", b.Partition, m.Offset, cause))
+		return w.blocks(haltRefused, placeOf(b, at), cause)
 	}
+}
+
+// blocks is the error of a message that was not disposed of.
+func (w *writer) blocks(reason string, place telemetry.Place, cause error) error {
+	name, giveUp := w.route.cfg.Name, " --skip"
+	if w.route.cfg.DeadLetter == nil || reason == haltLetterRefused {
+		giveUp = " --skip --drop"
+	}
+	way := fmt.Sprintf("mend the cause, then: sluice resume %s; or give this one message up: sluice resume %s%s", name, name, giveUp)
+	return connectors.Halt(reason, way, &refusal{place, cause})
 }
 
 // writeLetters writes until the dead-letter sink has the letters, which are of b and there because of
@@ -53,8 +78,8 @@ func (w *writer) writeLetters(b *connectors.Batch, letters []connectors.Message,
 		w.route.counts.deadLettered.Add(uint64(len(batch.Messages) - len(left)))
 		switch {
 		case refused != nil:
-			return connectors.Permanent(fmt.Errorf("%s offset %d was refused (%w), and the dead-letter sink refused it too: %w",
-				b.Partition, left[0].Offset, cause, refused))
+			place := telemetry.Place{Partition: b.Partition, Offset: left[0].Offset}
+			return w.blocks(haltLetterRefused, place, fmt.Errorf("%w, and the dead-letter sink refuses it too: %w", cause, refused))
 		case len(left) == 0:
 			return nil
 		}

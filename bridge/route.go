@@ -35,9 +35,14 @@ type Route struct {
 	health health
 	left   atomic.Int64 // messages that the last run left uncommitted
 
+	gaps   gaps
+	giveUp atomic.Pointer[givenUp] // the message that the operator gave up, until it is disposed of
+
 	mu      sync.Mutex
 	current *run          // nil between two runs
+	halted  error         // why it waits for Resume
 	resume  chan struct{} // closed by Resume; nil unless halted
+	actions []telemetry.ActionStatus
 	ended   bool
 }
 
@@ -118,39 +123,9 @@ func (r *Route) setCurrent(n *run) {
 	r.current = n
 }
 
-// awaitResume holds a halted route until Resume or the end of ctx, and reports which.
-func (r *Route) awaitResume(ctx context.Context, cause error) bool {
-	resume := make(chan struct{})
-	r.mu.Lock()
-	r.resume = resume
-	r.mu.Unlock()
-	r.health.setHalted(cause)
-	r.log.Error().Err(cause).Msgf("route halted; when the cause is mended: sluice resume %s", r.cfg.Name)
-	select {
-	case <-resume:
-	case <-ctx.Done():
-		return false
-	}
-	r.health.setHalted(nil)
-	r.log.Info().Msg("route resumed by the operator")
-	return true
-}
-
-// Resume lets a halted route go on from its committed position.
-func (r *Route) Resume() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.resume == nil {
-		return fmt.Errorf("route %s is not halted", r.cfg.Name)
-	}
-	close(r.resume)
-	r.resume = nil
-	return nil
-}
-
 // open builds a run with open ends. Opening does not fail because a broker is away.
-func (r *Route) open(soft, hard context.Context) (n *run, err error) {
-	n, err = newRun(r, soft, hard)
+func (r *Route) open(soft, hard context.Context) (opened *run, err error) {
+	n, err := newRun(r, soft, hard)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +139,7 @@ func (r *Route) open(soft, hard context.Context) (n *run, err error) {
 	if n.sink, err = r.cfg.Sink.Open(soft, r.env(&sinkHost{r}, r.cfg.Map)); err != nil {
 		return nil, fmt.Errorf("open sink: %w", err)
 	}
-	if r.cfg.OnReject == DeadLetter {
+	if r.cfg.DeadLetter != nil {
 		env := r.env(&deadLetterHost{sinkHost{r}}, r.cfg.DeadLetterMap)
 		env.Headers = true // a letter keeps what it was, however the route treats headers
 		n.deadLetter, err = r.cfg.DeadLetter.Open(soft, env)

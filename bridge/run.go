@@ -123,26 +123,3 @@ func (n *run) closeSinks(ctx context.Context) {
 		n.route.log.Warn().Err(err).Msg("closing the dead-letter sink")
 	}
 }
-
-// halt ends a run that needs an operator: fetching stops at once, the other lanes finish. The first
-// cause counts.
-type halt struct {
-	mu   sync.Mutex
-	err  error
-	stop context.CancelFunc
-}
-
-func (h *halt) set(err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.err == nil {
-		h.err = connectors.Permanent(err)
-		h.stop()
-	}
-}
-
-func (h *halt) cause() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.err
-}

@@ -25,7 +25,8 @@ func (r *Route) Status() telemetry.RouteStatus {
 	s := telemetry.RouteStatus{
 		Route: r.cfg.Name, Source: r.cfg.SourceName, Sink: r.cfg.SinkName,
 		State: clock.State, Since: clock.Since, Cause: clock.Cause, Clock: clock,
-		Detail: health.detail, Owner: health.standby, Down: health.down,
+		Detail: health.detail, Owner: health.standby, Halted: health.halted, Down: health.down,
+		Gaps: r.gaps.status(), Actions: r.latestActions(),
 		SourceConnected: health.sourceConnected, SinkConnected: health.sinkConnected, EverConnected: health.ever,
 		Ended:  ended,
 		Window: telemetry.WindowStatus{MessagesLimit: r.cfg.Window.Messages, BytesLimit: r.cfg.Window.Bytes},
@@ -169,7 +170,7 @@ func (r *Route) facts(n *run) []connectors.Facts {
 	if n != nil {
 		all[0], all[1] = describe(n.source, all[0]), describe(n.sink, all[1])
 	}
-	if r.cfg.OnReject == DeadLetter {
+	if r.cfg.DeadLetter != nil {
 		all = append(all, r.cfg.DeadLetter.Facts)
 	}
 	return all

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/cmd/config"
 	"github.com/sluice-bridge/sluice/telemetry"
 )
@@ -22,7 +23,7 @@ import (
 // routes is what the admin listener needs of a bridge.
 type routes interface {
 	Status() []telemetry.RouteStatus
-	Resume(route string) error
+	Resume(route string, how bridge.Resume) error
 }
 
 // admin answers probes, scrapes and the operator. Over the loopback interface everything is answered;
@@ -43,7 +44,7 @@ func (a *admin) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics)
 	mux.Handle("GET /status", a.guard(a.status))
-	mux.Handle("POST /routes/{name}/resume", a.guard(a.resume))
+	mux.Handle("POST /routes/{name}/resume", a.guard(a.known(a.resume)))
 	// A page in the operator's browser must not be able to resume a route.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
@@ -99,22 +100,6 @@ type statusAnswer struct {
 
 func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, statusAnswer{a.build.Version, a.instance, a.started, a.draining.Load(), a.routes.Status()})
-}
-
-func (a *admin) resume(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
-	for _, s := range a.routes.Status() {
-		if s.Route != name {
-			continue
-		}
-		if err := a.routes.Resume(name); err != nil {
-			writeText(w, http.StatusConflict, err.Error()+"\n")
-			return
-		}
-		writeJSON(w, http.StatusOK, map[string]string{"route": name, "resumed": "true"})
-		return
-	}
-	writeText(w, http.StatusNotFound, fmt.Sprintf("there is no route %q\n", name))
 }
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
 )
@@ -18,7 +19,9 @@ import (
 type fakeRoutes []telemetry.RouteStatus
 
 func (f fakeRoutes) Status() []telemetry.RouteStatus { return f }
-func (f fakeRoutes) Resume(string) error             { return errors.New("route is not halted") }
+func (f fakeRoutes) Resume(string, bridge.Resume) error {
+	return errors.New("route is not halted")
+}
 
 // ask sends a request as if it came to the local address.
 func ask(a *admin, method, path, local string, edit func(*http.Request)) *httptest.ResponseRecorder {

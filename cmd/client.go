@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,15 +38,29 @@ func (a *app) clientFlags(c *cobra.Command) *client {
 	return cl
 }
 
+// get asks the daemon for a path.
+func (c *client) get(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return c.call(ctx, http.MethodGet, path, nil)
+}
+
+// post tells the daemon to do something to a route. It waits for as long as that takes.
+func (c *client) post(ctx context.Context, route, what string, order any) ([]byte, error) {
+	body, err := json.Marshal(order)
+	if err != nil {
+		return nil, &ExitError{exitFailed, err}
+	}
+	return c.call(ctx, http.MethodPost, "/routes/"+url.PathEscape(route)+"/"+what, body)
+}
+
 // call asks the daemon. Its error has the exit code that fits.
-func (c *client) call(ctx context.Context, method, path string) ([]byte, error) {
+func (c *client) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	base := c.url
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, exit(exitConfig, "--url: %w", err)
 	}
@@ -58,31 +73,14 @@ func (c *client) call(ctx context.Context, method, path string) ([]byte, error) 
 		return nil, exit(exitEnvironment, "no daemon answers at %s: %w\n  → is it running, and is --url its admin.listen?", base, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	switch {
 	case err != nil:
 		return nil, exit(exitEnvironment, "the answer of %s ended early: %w", base, err)
 	case response.StatusCode != http.StatusOK:
-		return nil, &ExitError{exitFailed, errors.New(strings.TrimSpace(string(body)))}
+		return nil, &ExitError{exitFailed, errors.New(strings.TrimSpace(string(answer)))}
 	}
-	return body, nil
-}
-
-func (a *app) resume() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "resume ROUTE",
-		Short: "Let a halted route go on, once the cause is mended",
-		Args:  cobra.ExactArgs(1),
-	}
-	cl := a.clientFlags(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if _, err := cl.call(c.Context(), http.MethodPost, "/routes/"+url.PathEscape(args[0])+"/resume"); err != nil {
-			return err
-		}
-		fmt.Fprintf(a.stdout, "%s goes on\n", args[0])
-		return nil
-	}
-	return c
+	return answer, nil
 }
 
 // routeView is what `status` shows of a route.
@@ -100,7 +98,11 @@ type routeView struct {
 	Ended   bool      `json:"ended"`
 	Lag     int64     `json:"lag"`
 	Known   bool      `json:"lag_known"`
-	Counts  struct {
+	Halted  *struct {
+		Reason string `json:"reason"`
+		Way    string `json:"way"`
+	} `json:"halted"`
+	Counts struct {
 		Acknowledged int64 `json:"acknowledged_messages"`
 	} `json:"counts"`
 	Window struct {
@@ -120,7 +122,7 @@ func (a *app) status() *cobra.Command {
 	cl := a.clientFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "everything, as JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		body, err := cl.call(c.Context(), http.MethodGet, "/status")
+		body, err := cl.get(c.Context(), "/status")
 		if err != nil {
 			return err
 		}
@@ -167,7 +169,15 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Route, r.Source, r.Sink, state,
 			now.Sub(r.Since).Round(time.Second), window, lag, humanize.Comma(r.Counts.Acknowledged), held)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for i := range all {
+		if h := all[i].Halted; h != nil {
+			fmt.Fprintf(out, "%s is halted: %s\n  → %s\n", all[i].Route, h.Reason, h.Way)
+		}
+	}
+	return nil
 }
 
 func nonEmpty(words ...string) []string {

@@ -44,6 +44,7 @@ func printPlan(w io.Writer, cfg *config.Config) error {
 		item(w, "window", fmt.Sprintf("%d messages, %s", r.Window.Messages, connectors.Size(r.Window.Bytes)))
 		item(w, "retry", fmt.Sprintf("%s to %s, for ever", r.Retry.Initial, r.Retry.Max))
 		item(w, "on_reject", describeReject(r.OnReject))
+		item(w, "on_gap", map[bool]string{true: "halt", false: "continue"}[r.HaltOnGap])
 		item(w, "stale", r.Stale.String())
 		item(w, "accepts", strings.Join(r.AcceptLoss, ", "))
 	}

@@ -43,7 +43,7 @@ type Sink interface {
 }
 
 // Host is what the bridge lends a connector. Its methods may be called from any goroutine, but never
-// from inside Fetch, Commit or Write, except Report, which never blocks.
+// from inside Fetch, Commit or Write, except Gap and Report, which never block.
 type Host interface {
 	// Assign is called before a partition's first fetch. With known, the source starts at next; else
 	// at its committed position or its configured start. From then on Fetch returns nothing that was
@@ -53,6 +53,12 @@ type Host interface {
 	// ends, and cancels the rest: later acknowledgements of it are not committed. Lanes that are in
 	// retry are not waited for.
 	Revoke(ctx context.Context, partitions ...string)
+	// Gap says that source data [from, to) of a partition vanished before it was read. It is called
+	// before anything behind it is returned, and never blocks; a gap that is reported again is the same
+	// one. An error halts the route: the source returns nothing from behind the gap, whose beginning stays
+	// its position. Without one the source goes on, and lets its position step over the gap as soon as all
+	// before it is committed, so that the gap is not found again.
+	Gap(partition string, from, to int64) error
 	// Report tells the bridge what the connector sees. It never blocks.
 	Report(Event)
 }
@@ -71,7 +77,6 @@ const (
 	Assigned               // the assignment is settled
 	Standby                // another instance owns the source; Text names it
 	Active                 // this instance owns the source
-	Gap                    // source data [From, To) of Partition vanished before it was read
 	Halted                 // Partition (or all) needs an operator; Err says why
 	Dropped                // N messages were lost or discarded by the connector; Text says where
 	Refetched              // N bytes were fetched and thrown away because their partition is paused
@@ -82,7 +87,6 @@ type Event struct {
 	Kind      EventKind
 	Err       error
 	Partition string
-	From, To  int64
 	N         int64
 	Wait      time.Duration
 	Text      string

@@ -20,6 +20,7 @@ type RouteStatus struct {
 	Blocker flowcontrol.Blocker `json:"blocker,omitzero"` // who holds most of what is in flight
 	Detail  string              `json:"detail,omitempty"` // the last error or the halt's reason, for people
 	Owner   string              `json:"owner,omitempty"`  // the other instance, on standby
+	Halted  *HaltStatus         `json:"halted,omitempty"` // while it waits for an operator
 
 	SourceConnected bool `json:"source_connected"`
 	SinkConnected   bool `json:"sink_connected"`
@@ -32,6 +33,9 @@ type RouteStatus struct {
 
 	Window   WindowStatus `json:"window"`
 	InFlight []LaneStatus `json:"in_flight,omitempty"` // lanes that hold messages, the oldest first, at most 16
+
+	Gaps    []GapStatus    `json:"gaps,omitempty"`    // the latest, oldest first, at most 16
+	Actions []ActionStatus `json:"actions,omitempty"` // of operators: the latest, oldest first, at most 8
 
 	Lag      int64 `json:"lag"`
 	LagKnown bool  `json:"lag_known"`
@@ -46,6 +50,40 @@ type RouteStatus struct {
 
 	// Clock is the source time by state, and the episodes of waiting for room.
 	Clock flowcontrol.Reading `json:"clock"`
+}
+
+// HaltStatus is why a route waits for an operator.
+type HaltStatus struct {
+	Reason string    `json:"reason"` // lower_snake_case, such as message_refused
+	Detail string    `json:"detail"`
+	Way    string    `json:"way"` // the command or the step that lets the route go on
+	Since  time.Time `json:"since"`
+	*Place           // of the message that blocks, where it is one
+}
+
+// Place is where a message stands at the source.
+type Place struct {
+	Partition string `json:"partition"`
+	Offset    int64  `json:"offset"`
+}
+
+// GapStatus is source data that vanished before it was read: positions [From, To) of a partition. It is
+// exact in positions; not each of them need have held a message.
+type GapStatus struct {
+	Partition string    `json:"partition"`
+	From      int64     `json:"from"`
+	To        int64     `json:"to"`
+	Time      time.Time `json:"time"` // when it was found
+}
+
+// ActionStatus is something that an operator had done to a route.
+type ActionStatus struct {
+	Time   time.Time `json:"time"`
+	Who    string    `json:"who"` // as the client says, and the address it came from
+	Why    string    `json:"why,omitempty"`
+	What   string    `json:"what"`
+	Before string    `json:"before"`
+	After  string    `json:"after"`
 }
 
 // WindowStatus is the use of the window.
@@ -81,7 +119,8 @@ type Counts struct {
 	Stale                uint64 `json:"stale"`   // older than the route's stale says, dropped or dead-lettered
 	Retries              uint64 `json:"retries"` // writes tried again
 	RefetchedBytes       uint64 `json:"refetched_bytes"`
-	GapMessages          uint64 `json:"gap_messages"`
+	Gaps                 uint64 `json:"gaps"`
+	GapMessages          uint64 `json:"gap_messages"` // positions in gaps: at most so many messages
 	// Crossings counts how often use reached 90 % of the hard bound.
 	Crossings uint64 `json:"crossings"`
 }

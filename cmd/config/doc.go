@@ -15,8 +15,10 @@
 //	    headers: default                          # default | none
 //	    window: {max_messages: 8192, max_bytes: 64MiB}
 //	    retry:  {initial: 100ms, max: 30s}
-//	    on_reject: halt                           # halt | drop | {dead_letter: {sink: ..., map: ...}}
-//	    stale:  {older_than: 24h, do: drop}       # drop | dead_letter, the target of on_reject; left out: never
+//	    on_reject: halt                           # halt | drop | dead_letter: a message that the sink refuses for good
+//	    on_gap: continue                          # continue | halt: source data that vanished before it was read
+//	    dead_letter: {sink: {jetstream: {connection: nats-eu, stream: DEAD}}, map: {subject: "dead.{{ topic }}"}}
+//	    stale:  {older_than: 24h, do: drop}       # drop | dead_letter; left out: never
 //	    accept_loss: []                           # losses taken by name, such as core_source
 //	  short: {from: "kafka://localhost:9092/orders", to: "jetstream://localhost:4222/ORDERS"}
 //	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}"}   # listen: off
@@ -28,7 +30,7 @@
 // are also accepted in the source's or sink's own section, where they win. `connection` may be left
 // out where exactly one connection of the kind exists and the section holds none of its keys; the
 // short form never uses a named connection. A dead letter's sink is written like a route's: sink or
-// to, and map.
+// to, and map. Beside on_reject: halt it is where `sluice resume --skip` puts the message that blocked.
 //
 // Several files are read as one: connections and routes are put together, every other section may
 // stand in one of them.

@@ -63,6 +63,8 @@ type routeFile struct {
 	Retry      retryFile  `yaml:"retry"`
 	OnReject   yaml.Node  `yaml:"on_reject"`
 	Stale      staleFile  `yaml:"stale"`
+	OnGap      string     `yaml:"on_gap"`
+	DeadLetter yaml.Node  `yaml:"dead_letter"`
 	AcceptLoss []string   `yaml:"accept_loss"`
 }
 
@@ -86,16 +88,11 @@ type retryFile struct {
 	Max     connectors.Duration `yaml:"max"`
 }
 
-// deadLetterFile is where refused messages go.
+// deadLetterFile is where messages go that the route takes out.
 type deadLetterFile struct {
 	Sink yaml.Node `yaml:"sink"`
 	To   string    `yaml:"to"`
 	Map  mapFile   `yaml:"map"`
-}
-
-// rejectFile is the long form of on_reject.
-type rejectFile struct {
-	DeadLetter deadLetterFile `yaml:"dead_letter"`
 }
 
 // staleFile says what happens to old messages.

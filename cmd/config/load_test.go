@@ -57,7 +57,9 @@ routes:
     headers: none
     window: &w {max_messages: 100, max_bytes: 1MiB}
     retry: {initial: 1s}
-    on_reject: {dead_letter: {to: "kafka://localhost:9092/dead", map: {key: "{{ key }}"}}}
+    on_reject: dead_letter
+    on_gap: halt
+    dead_letter: {to: "kafka://localhost:9092/dead", map: {key: "{{ key }}"}}
     stale: {older_than: 24h, do: dead_letter}
   back:
     from: jetstream://a:1,b:2/ORDERS
@@ -84,7 +86,7 @@ routes:
 	if orders.Window != (flowcontrol.Cost{Messages: 100, Bytes: 1 << 20}) || orders.Map.Subject.String() != "orders.{{ key }}" {
 		t.Errorf("%+v", orders)
 	}
-	if orders.OnReject != bridge.DeadLetter || orders.DeadLetter == nil || orders.DeadLetterMap.Key == nil {
+	if orders.OnReject != bridge.DeadLetter || orders.DeadLetter == nil || orders.DeadLetterMap.Key == nil || !orders.HaltOnGap {
 		t.Errorf("%+v", orders)
 	}
 	if orders.Stale != (bridge.Stale{OlderThan: 24 * time.Hour, DeadLetter: true}) || back.Stale.OlderThan != 0 {

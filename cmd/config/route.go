@@ -68,8 +68,9 @@ func (r *reader) route(s section) {
 
 	rc := bridge.RouteConfig{
 		Name: name, Map: f.Map.compile(), Headers: f.Headers != "none", AcceptLoss: f.AcceptLoss,
-		Window: flowcontrol.Cost{Messages: f.Window.MaxMessages, Bytes: int64(f.Window.MaxBytes)},
-		Retry:  bridge.Retry{Initial: time.Duration(f.Retry.Initial), Max: time.Duration(f.Retry.Max)},
+		Window:    flowcontrol.Cost{Messages: f.Window.MaxMessages, Bytes: int64(f.Window.MaxBytes)},
+		Retry:     bridge.Retry{Initial: time.Duration(f.Retry.Initial), Max: time.Duration(f.Retry.Max)},
+		HaltOnGap: f.OnGap == "halt",
 	}
 	about := connectors.About{
 		Route: name, Map: rc.Map,
@@ -85,7 +86,8 @@ func (r *reader) route(s section) {
 		rc.Sink = r.sink(e, about)
 		r.unheeded(s, keys, e, rc.Sink)
 	}
-	r.onReject(s, keys, &rc, about)
+	r.deadLetter(s, keys, &rc, about)
+	r.onReject(s, &rc)
 	r.stale(s, &f.Stale, &rc)
 	r.losses(s, &rc)
 	r.cfg.Bridge.Routes = append(r.cfg.Bridge.Routes, rc)
@@ -114,39 +116,53 @@ func (r *reader) checkRoute(s section, f *routeFile) {
 	if !slices.Contains([]string{"", "default", "none"}, f.Headers) {
 		fault("headers", didYouMean(f.Headers, []string{"default", "none"}), "%q is not a way to treat headers", f.Headers)
 	}
+	if !slices.Contains([]string{"", "continue", "halt"}, f.OnGap) {
+		fault("on_gap", didYouMean(f.OnGap, []string{"continue", "halt"}), "%q is not what can happen at a gap", f.OnGap)
+	}
 }
 
-// onReject reads what happens to a refused message.
-func (r *reader) onReject(s section, keys []string, rc *bridge.RouteConfig, about connectors.About) {
-	key, value := find(s.value, "on_reject")
+// deadLetter reads where messages go that the route takes out.
+func (r *reader) deadLetter(s section, keys []string, rc *bridge.RouteConfig, about connectors.About) {
+	key, value := find(s.value, "dead_letter")
 	if key == nil {
 		return
 	}
-	hint := "halt, drop, or {dead_letter: {sink: ...}}"
-	if value.Kind == yaml.ScalarNode {
-		switch value.Value {
-		case "halt":
-		case "drop":
-			rc.OnReject = bridge.Drop
-		default:
-			r.add(s.doc.at(value), codeValue, hint, "%q is not what can happen to a refused message", value.Value)
-		}
+	d := s.child("dead_letter", key, value, s.in(keys))
+	if value.Kind != yaml.MappingNode {
+		r.add(d.at(), codeMissing, "such as dead_letter: {sink: {...}, map: {...}}", "dead_letter does not say where dead letters go")
 		return
 	}
-	policy := s.child("on_reject", key, value, s.in(keys))
-	var f rejectFile
-	r.decode(policy, &f)
-	deadKey, dead := find(value, "dead_letter")
-	if dead == nil || dead.Kind != yaml.MappingNode {
-		r.add(policy.at(), codeMissing, hint, "on_reject does not say what happens to a refused message")
-		return
-	}
-	d := policy.child("dead_letter", deadKey, dead, policy.in([]string{"dead_letter"}))
-	rc.OnReject, rc.DeadLetterMap = bridge.DeadLetter, f.DeadLetter.Map.compile()
+	var f deadLetterFile
+	r.decode(d, &f)
+	rc.DeadLetterMap = f.Map.compile()
 	about.Map = rc.DeadLetterMap
 	if e, ok := r.end(d, keysOf[deadLetterFile](), connectors.SinkEnd, "sink", "to"); ok {
 		rc.DeadLetter = r.sink(e, about)
 		r.unheeded(d, keysOf[deadLetterFile](), e, rc.DeadLetter)
+	}
+}
+
+// onReject reads what happens to a refused message.
+func (r *reader) onReject(s section, rc *bridge.RouteConfig) {
+	key, value := find(s.value, "on_reject")
+	if key == nil {
+		return
+	}
+	switch value.Value {
+	case "halt":
+	case "drop":
+		rc.OnReject = bridge.Drop
+	case "dead_letter":
+		rc.OnReject = bridge.DeadLetter
+		if target, _ := find(s.value, "dead_letter"); target == nil {
+			r.add(s.doc.at(value), codeMissing, "add dead_letter: {sink: {...}} to the route", "on_reject: dead_letter has no target")
+		}
+	default:
+		hint := "there is halt, drop, dead_letter"
+		if value.Kind == yaml.MappingNode {
+			hint += "; where dead letters go stands beside it: dead_letter: {sink: {...}}"
+		}
+		r.add(s.doc.at(value), codeValue, hint, "this is not what can happen to a refused message")
 	}
 }
 
@@ -163,13 +179,15 @@ func (r *reader) stale(s section, f *staleFile, rc *bridge.RouteConfig) {
 			r.add(at, codeValue, hint, format, args...)
 		}
 	}
-	switch dead, _ := find(value, "do"); {
-	case dead == nil:
+	do, _ := find(value, "do")
+	target, _ := find(s.value, "dead_letter")
+	switch {
+	case do == nil:
 		fault("do", example, "stale does not say what to do with old messages")
 	case f.Do != "drop" && f.Do != "dead_letter":
 		fault("do", didYouMean(f.Do, []string{"drop", "dead_letter"}), "%q is not what can happen to a stale message", f.Do)
-	case f.Do == "dead_letter" && rc.OnReject != bridge.DeadLetter:
-		fault("do", "write on_reject: {dead_letter: {sink: ...}}", "stale messages have no dead-letter target")
+	case f.Do == "dead_letter" && target == nil:
+		fault("do", "add dead_letter: {sink: {...}} to the route", "stale messages have no dead-letter target")
 	}
 	if f.OlderThan <= 0 {
 		fault("older_than", example, "older_than has to be more than zero")

@@ -17,8 +17,12 @@ type Host struct {
 	OnAssign func(ctx context.Context, partition string) (next int64, known bool, err error)
 	OnRevoke func(ctx context.Context, partitions ...string)
 
+	// OnGap, if set before the host is used, decides what Gap answers.
+	OnGap func(Gap) error
+
 	mu       sync.Mutex
 	assigned []string
+	gaps     []Gap
 	revoked  []string
 	events   []connectors.Event
 	faults   []string
@@ -49,6 +53,31 @@ func (h *Host) Revoke(ctx context.Context, partitions ...string) {
 	h.mu.Lock()
 	h.revoked = append(h.revoked, partitions...)
 	h.mu.Unlock()
+}
+
+// Gap is what a source told of data that vanished before it was read.
+type Gap struct {
+	Partition string
+	From, To  int64
+}
+
+// Gap implements connectors.Host.
+func (h *Host) Gap(partition string, from, to int64) error {
+	g := Gap{partition, from, to}
+	h.mu.Lock()
+	h.gaps = append(h.gaps, g)
+	h.mu.Unlock()
+	if h.OnGap != nil {
+		return h.OnGap(g)
+	}
+	return nil
+}
+
+// Gaps returns what Gap was told, in order.
+func (h *Host) Gaps() []Gap {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.gaps)
 }
 
 // Report implements connectors.Host.

@@ -19,8 +19,8 @@
 // (fetch_max_bytes each), or one message or batch that is larger. A batch is decoded when it is
 // its turn, and decompressed only into room that the window has.
 //
-// Data that expired before it was read is reported as a gap and reading goes on. A log that ends
-// before the position halts the route. Batches with a wrong checksum, an old format or nonsense in
+// Data that expired before it was read is reported as a gap and reading goes on, unless the route
+// halts there; the group's position steps over it. A log that ends before the position halts the route. Batches with a wrong checksum, an old format or nonsense in
 // them are rejected with their raw bytes. Aborted transactions are stepped over unless isolation
 // is read_uncommitted.
 //

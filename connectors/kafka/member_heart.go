@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
 )
 
@@ -64,7 +63,7 @@ func (m *member) lost(as *wire.Member, c code) {
 		m.me.ID = ""
 	}
 	if c == codeFencedInstanceID {
-		err = connectors.Permanent(err)
+		err = m.fenced(err)
 	}
 	m.s.log.Warn().Err(err).Msg("the group goes on without us; joining again")
 	m.joined.end(err)

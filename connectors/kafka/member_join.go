@@ -107,9 +107,14 @@ func (m *member) refused(c code) {
 // verdict marks the errors that trying again cannot cure.
 func (m *member) verdict(err error) error {
 	if c, _ := codeOf(err); c == codeFencedInstanceID {
-		return connectors.Permanent(err)
+		return m.fenced(err)
 	}
 	return err
+}
+
+// fenced is the error of a member whose instance_id another process uses.
+func (m *member) fenced(err error) error {
+	return connectors.Halt("instance_id_in_use", fmt.Sprintf("give each process an instance_id of its own, then: sluice resume %s", m.s.route), err)
 }
 
 // plan assigns the partitions of all topics to all members; it is called on the leader.

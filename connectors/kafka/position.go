@@ -24,7 +24,7 @@ func (s *source) assigned(as wire.Member, parts []wire.TopicPartitions) []*feed 
 			name := partName(p.Topic, n)
 			feeds = append(feeds, &feed{
 				topic: p.Topic, number: n, name: name, origin: "kafka:" + cluster + "/" + name,
-				as: as, end: -1, leader: -1,
+				as: as, committed: -1, end: -1, leader: -1,
 			})
 		}
 	}
@@ -111,6 +111,9 @@ func (s *source) locate(ctx context.Context, feeds []*feed) (left []*feed, err e
 			continue
 		}
 		f.next, f.located, f.leader = next, true, known.leader(f.topic, f.number)
+		if slices.Contains(ask, f) {
+			f.committed = next
+		}
 		if end, ok := ends[f]; ok {
 			f.end = end
 		}

@@ -34,20 +34,63 @@ func (s *source) relocate(f *feed) {
 				s.note(err)
 			}
 		case next < first:
-			s.host.Report(connectors.Event{Kind: connectors.Gap, Partition: f.name, From: next, To: first})
+			if err := s.host.Gap(f.name, next, first); err != nil {
+				s.fail(err)
+				return
+			}
+			s.stepOver(f, gap{next, first})
 			s.resumeAt(f, first)
 			return
 		case next <= last:
 			s.resumeAt(f, next)
 			return
 		case tries >= beyondEnd:
-			s.fail(fmt.Errorf("kafka: %s: position %d lies behind the end of the log (%d): the log was truncated or restored. "+
-				"To go on, set the position, such as with kafka-consumer-groups --reset-offsets --group %s --topic %s:%d --to-offset %d --execute, then sluice resume %s",
-				f.name, next, last, s.cfg.Group, f.topic, f.number, last, s.route))
+			s.fail(connectors.Halt("source_truncated", fmt.Sprintf("sluice position %s set --partition %s --to %d", s.route, f.name, last),
+				fmt.Errorf("kafka: %s: position %d lies behind the end of the log (%d): the log was truncated or restored, and what it holds from there on is not what was read",
+					f.name, next, last)))
 			return
 		}
 		pause(ctx, s.backoff(tries))
 	}
+}
+
+// gap is where messages expired before they were read: [from, to).
+type gap struct{ from, to int64 }
+
+// stepOver lets the group's position step over a gap: at once if all before it is committed, else as soon as
+// it is. Nothing from behind the gap has been returned yet.
+func (s *source) stepOver(f *feed, g gap) {
+	s.mu.Lock()
+	now := f.committed == g.from
+	if !now {
+		f.gap = g
+	}
+	s.mu.Unlock()
+	if !now {
+		return
+	}
+	err := s.commit(s.life, &f.as, []wire.Offset{{
+		Topic: f.topic, Partition: f.number, Offset: g.to, Epoch: -1, Metadata: s.fingerprint(f.topic),
+	}})
+	if err != nil {
+		s.log.Warn().Err(err).Str("partition", f.name).Msg("the position could not step over a gap; without a message behind it the gap is found again at the next start")
+		return
+	}
+	s.noteCommitted(f, g.to)
+}
+
+// noteCommitted keeps what the group was told and returns where the position is to step next: over a gap
+// that begins there.
+func (s *source) noteCommitted(f *feed, next int64) (over int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.committed = next
+	g := f.gap
+	if g.to == 0 || next < g.from {
+		return 0, false
+	}
+	f.gap = gap{}
+	return g.to, next < g.to
 }
 
 // ends returns the first offset of the log and that behind its last.
@@ -95,7 +138,6 @@ func (s *source) noteTopics(known *metadata) error {
 
 // recreated is the error for a topic that is not the one that was read before.
 func (s *source) recreated(name string) error {
-	return connectors.Permanent(fmt.Errorf("kafka: topic %s was deleted and created anew: the position of group %s is one of the old topic. "+
-		"To go on with the new one, delete it with kafka-consumer-groups --delete-offsets --group %s --topic %s unless Kafka has done so, then sluice resume %s",
-		name, s.cfg.Group, s.cfg.Group, name, s.route))
+	return connectors.Halt("source_recreated", fmt.Sprintf("sluice position %s set --to earliest", s.route),
+		fmt.Errorf("kafka: topic %s was deleted and created anew: the position of group %s is one of the old topic", name, s.cfg.Group))
 }

@@ -75,6 +75,8 @@ type feed struct {
 	gone      bool // revoked: whatever still comes of it is dropped
 	paused    bool
 	next      int64
+	committed int64 // what the group was last told, -1: unknown
+	gap       gap   // to be stepped over once everything before it is committed
 	end       int64 // behind the last message, -1: unknown
 	leader    int32 // -1: none
 	notBefore time.Time

@@ -41,6 +41,7 @@ func (s *source) Commit(ctx context.Context, done []*connectors.Batch) error {
 		// One request for each generation; nearly always there is one.
 		var as *wire.Member
 		var parts []wire.Offset
+		told := map[*feed]int64{}
 		for f, next := range latest {
 			if as == nil {
 				as = &f.as
@@ -49,11 +50,17 @@ func (s *source) Commit(ctx context.Context, done []*connectors.Batch) error {
 				parts = append(parts, wire.Offset{
 					Topic: f.topic, Partition: f.number, Offset: next, Epoch: -1, Metadata: s.fingerprint(f.topic),
 				})
+				told[f] = next
 				delete(latest, f)
 			}
 		}
 		if err := s.commit(ctx, as, parts); err != nil {
 			return err
+		}
+		for f, next := range told {
+			if over, ok := s.noteCommitted(f, next); ok {
+				latest[f] = over
+			}
 		}
 	}
 	return nil

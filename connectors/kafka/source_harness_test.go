@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/connectortest"
 )
 
 // testTiming is patient enough for a busy machine and quick enough for a test.
@@ -73,12 +75,14 @@ func value(partition, i int) []byte {
 
 // host is what a bridge does for a source: it knows what is in flight and settles it at a revoke.
 type host struct {
-	mu       sync.Mutex
-	inFlight map[string]int // batches fetched and not committed
-	changed  chan struct{}
-	events   []connectors.Event
-	revoked  int
-	stored   map[string]int64 // positions an exactly-once sink knows
+	mu        sync.Mutex
+	inFlight  map[string]int // batches fetched and not committed
+	changed   chan struct{}
+	events    []connectors.Event
+	gaps      []connectortest.Gap
+	haltOnGap bool
+	revoked   int
+	stored    map[string]int64 // positions an exactly-once sink knows
 }
 
 func newHost() *host {
@@ -114,6 +118,34 @@ func (h *host) Revoke(ctx context.Context, partitions ...string) {
 	h.mu.Lock()
 	h.revoked++
 	h.mu.Unlock()
+}
+
+func (h *host) Gap(partition string, from, to int64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.gaps = append(h.gaps, connectortest.Gap{Partition: partition, From: from, To: to})
+	if h.haltOnGap {
+		return connectors.Halt("gap", "", errors.New("a gap"))
+	}
+	return nil
+}
+
+// wantGaps fails unless these were told, and no others.
+func (h *host) wantGaps(t *testing.T, want ...connectortest.Gap) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !slices.Equal(h.gaps, want) {
+		t.Errorf("gaps %+v, want %+v", h.gaps, want)
+	}
+}
+
+func wantHalt(t *testing.T, err error, reason, way string) {
+	t.Helper()
+	h, ok := errors.AsType[*connectors.HaltError](err)
+	if !ok || !connectors.IsPermanent(err) || h.Reason != reason || h.Way != way {
+		t.Errorf("got %+v (%v), want %s: %s", h, err, reason, way)
+	}
 }
 
 func (h *host) Report(e connectors.Event) {

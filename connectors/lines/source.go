@@ -96,8 +96,8 @@ func (s *source) read(room connectors.Room) (*connectors.Batch, error) {
 // rewind gives back what was read and is not part of a batch.
 func (s *source) rewind() error {
 	if info, err := s.file.Stat(); err == nil && info.Size() < s.next {
-		return connectors.Permanent(fmt.Errorf("%s was truncated: it has %d bytes and the position is %d; to begin again, remove %s",
-			s.Path, info.Size(), s.next, s.Path+positionSuffix))
+		return connectors.Halt("source_truncated", "to begin again, remove "+s.Path+positionSuffix,
+			fmt.Errorf("%s was truncated: it has %d bytes and the position is %d", s.Path, info.Size(), s.next))
 	}
 	_, err := s.file.Seek(s.next, io.SeekStart)
 	s.reader.Reset(s.file)

@@ -165,7 +165,7 @@ func (s *jetStreamSink) readStream(ctx context.Context) (*sinkStream, error) {
 	case s.cfg.Mode == "fast" && !c.AllowBatched:
 		return nil, fmt.Errorf("stream %s does not have allow_batched set (nats-server 2.14), which mode: fast needs; set it, or use mode: auto: %w", s.cfg.Stream, errUnfit)
 	case info.discards() && !s.env.Accepts("discard_old"):
-		return nil, connectors.Permanent(fmt.Errorf(
+		return nil, connectors.Halt("stream_discards", "", fmt.Errorf(
 			"stream %s discards its oldest messages when it reaches max_msgs %d or max_bytes %d, read or not; "+
 				"set its discard policy to new, or accept the loss with accept_loss: [discard_old]", s.cfg.Stream, c.MaxMsgs, c.MaxBytes))
 	}

@@ -76,7 +76,7 @@ func (s *jetStreamSink) account(ctx context.Context, w *outgoing, sess *session,
 	o := f.outcome()
 	s.raiseFloor(o.highest)
 	if o.astray != "" {
-		return connectors.Permanent(fmt.Errorf("subject of the route is stored by stream %s, not by %s: messages went there; change map.subject or the streams' subjects",
+		return connectors.Halt("subject_astray", "", fmt.Errorf("subject of the route is stored by stream %s, not by %s: messages went there; change map.subject or the streams' subjects",
 			o.astray, s.cfg.Stream))
 	}
 	var cause error

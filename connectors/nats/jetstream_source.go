@@ -198,7 +198,7 @@ func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connec
 			p.carry = append([]entry{e}, p.carry...)
 			return nil, &connectors.NoRoomError{Need: e.memory}
 		}
-		return s.collect(p, e, room), nil
+		return s.collect(p, e, room)
 	}
 }
 
@@ -253,8 +253,8 @@ func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent ti
 	}
 }
 
-// collect makes a batch of e and what has come behind it.
-func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) *connectors.Batch {
+// collect makes a batch of e and what has come behind it. At a gap that halts the route it ends before it.
+func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) (*connectors.Batch, error) {
 	b := &connectors.Batch{Partition: s.cfg.Stream, Messages: s.scratch[:0]}
 	sp := &span{}
 	s.mu.Lock()
@@ -266,7 +266,14 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 			p.carry = append([]entry{e}, p.carry...)
 			break
 		}
-		s.gaps.see(e.Stream)
+		if err := s.gaps.see(e.Stream); err != nil {
+			p.carry = append([]entry{e}, p.carry...)
+			p.end(err)
+			if len(b.Messages) == 0 {
+				return nil, err
+			}
+			break
+		}
 		m := connectors.Message{Subject: e.m.Subject, Value: e.m.Data, Time: time.Unix(0, e.time), Offset: int64(e.Stream)}
 		if m.Value == nil {
 			m.Value = []byte{}
@@ -303,7 +310,7 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 		s.position.Store(int64(sp.last()))
 	}
 	s.flights.add(sp)
-	return b
+	return b, nil
 }
 
 // ready returns the next message if one has come and fits in room. What goes wrong here is met again

@@ -229,7 +229,7 @@ func (s *jetStreamSource) fit(c *consumerConfig) error {
 		bad("it filters [%s], the configuration says subjects [%s]; change one of them", strings.Join(have, " "), strings.Join(want, " "))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return connectors.Permanent(fmt.Errorf("durable %s on stream %s is not fit: %w", s.cfg.Durable, s.cfg.Stream, err))
+		return connectors.Halt("durable_unfit", "", fmt.Errorf("durable %s on stream %s is not fit: %w", s.cfg.Durable, s.cfg.Stream, err))
 	}
 	return nil
 }

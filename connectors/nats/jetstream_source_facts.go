@@ -56,6 +56,6 @@ func originOf(nc *nats.Conn, stream string) string {
 }
 
 // reportGap tells of messages that vanished before they were read.
-func (s *jetStreamSource) reportGap(from, to int64) {
-	s.env.Host.Report(connectors.Event{Kind: connectors.Gap, Partition: s.cfg.Stream, From: from, To: to})
+func (s *jetStreamSource) reportGap(from, to int64) error {
+	return s.env.Host.Gap(s.cfg.Stream, from, to)
 }

@@ -205,7 +205,9 @@ func (st *streamTest) purge(below uint64) {
 func (st *streamTest) wantGaps(h *sourceHost, want ...[2]int64) {
 	st.t.Helper()
 	var got [][2]int64
-	for _, e := range h.all(connectors.Gap) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.gaps {
 		if e.Partition != "S" {
 			st.t.Errorf("gap of partition %q", e.Partition)
 		}
@@ -232,8 +234,9 @@ func TestSourceRecreatedStream(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err := s.Fetch(ctx, roomy)
-	if !connectors.IsPermanent(err) || !strings.Contains(err.Error(), "created again") {
-		t.Fatalf("got %v, want a Permanent error", err)
+	var h *connectors.HaltError
+	if !errors.As(err, &h) || h.Reason != "source_recreated" || h.Way != "sluice position r set --to earliest" {
+		t.Fatalf("got %v, want a halt that says so", err)
 	}
 }
 

@@ -134,7 +134,7 @@ func (s *jetStreamSource) beginSession(ctx context.Context, nc *nats.Conn) (p *p
 			s.env.Logger.Warn().Err(err).Msgf("%s cannot be owned; every message is acknowledged by itself, without order", s.place())
 			owned = false
 		case errors.As(err, &denied):
-			return nil, false, connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and the user may not own it: grant what is missing or use a durable with ack policy explicit: %w",
+			return nil, false, connectors.Halt("durable_not_owned", "", fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and the user may not own it: grant what is missing or use a durable with ack policy explicit: %w",
 				s.place(), info.config.AckPolicy, err))
 		case err != nil:
 			s.release(ctx, p)
@@ -206,11 +206,12 @@ func (s *jetStreamSource) sameStream(stream *streamInfo) error {
 	case s.created.IsZero():
 		s.created = stream.Created
 	case !s.created.Equal(stream.Created):
-		return connectors.Permanent(fmt.Errorf("stream %s was deleted and created again at %s: positions of the old one mean nothing in it; resume to read it as the configuration's start says",
-			s.cfg.Stream, stream.Created.Format(time.RFC3339)))
+		return connectors.Halt("source_recreated", "sluice position "+s.env.Route+" set --to earliest",
+			fmt.Errorf("stream %s was deleted and created again at %s: positions of the old one mean nothing in it",
+				s.cfg.Stream, stream.Created.Format(time.RFC3339)))
 	case int64(stream.State.LastSeq) < position:
-		return connectors.Permanent(fmt.Errorf("stream %s ends at %d, but %d was read before: it has lost messages; resume to go on behind its end",
-			s.cfg.Stream, stream.State.LastSeq, position))
+		return connectors.Halt("source_truncated", fmt.Sprintf("sluice position %s set --to %d", s.env.Route, stream.State.LastSeq+1),
+			fmt.Errorf("stream %s ends at %d, but %d was read before: it has lost messages", s.cfg.Stream, stream.State.LastSeq, position))
 	}
 	return nil
 }
@@ -250,7 +251,9 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 		if from > 0 {
 			expect = uint64(from)
 		}
-		s.beginGaps(expect, stream, info)
+		if err := s.beginGaps(expect, stream, info); err != nil {
+			return nil, err
+		}
 		s.position.Store(0)
 		s.settled.Store(info.AckFloor.Stream)
 		s.finished.Store(0)
@@ -266,13 +269,16 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 
 // beginGaps looks for messages that vanished from expect on. Streams whose messages vanish by their
 // nature have no gaps: consumed ones, and older ones of a subject.
-func (s *jetStreamSource) beginGaps(expect uint64, stream *streamInfo, info *consumerInfo) {
+func (s *jetStreamSource) beginGaps(expect uint64, stream *streamInfo, info *consumerInfo) error {
 	if stream.Config.Retention != "limits" || stream.Config.MaxMsgsPerSubject > 0 {
 		expect = 0
 	}
 	s.gaps.begin(expect, len(info.config.filters()) == 0 && !stream.sparse(), s.reportGap)
-	s.gaps.head(stream.State.FirstSeq)
+	if err := s.gaps.head(stream.State.FirstSeq); err != nil {
+		return err
+	}
 	s.gaps.skip(info.AckFloor.Stream + 1)
+	return nil
 }
 
 // expected is the stream sequence that a new reader of the durable is to see first.
@@ -289,7 +295,7 @@ func (s *jetStreamSource) expected(info *consumerInfo) uint64 {
 // beginUnowned returns a session that shares the durable with whoever else reads it.
 func (s *jetStreamSource) beginUnowned(nc *nats.Conn, info *consumerInfo) (*pullSession, error) {
 	if info.config.AckPolicy != "explicit" {
-		return nil, connectors.Permanent(fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and owning needs a server of 2.14 or later, this is %s; use a durable with ack policy explicit",
+		return nil, connectors.Halt("durable_not_owned", "", fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and owning needs a server of 2.14 or later, this is %s; use a durable with ack policy explicit",
 			s.place(), info.config.AckPolicy, nc.ConnectedServerVersion()))
 	}
 	s.flights.keepTwins()
@@ -408,7 +414,7 @@ func (s *jetStreamSource) poll(ctx context.Context, p *pullSession, filtered boo
 	}
 	if filtered {
 		if stream, err := s.durable.streamInfo(ctx); err == nil {
-			s.gaps.examined(max(info.Delivered.Stream, uint64(s.position.Load())), stream.State.FirstSeq)
+			return s.gaps.examined(max(info.Delivered.Stream, uint64(s.position.Load())), stream.State.FirstSeq)
 		}
 	}
 	return nil

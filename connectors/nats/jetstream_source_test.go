@@ -15,14 +15,17 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/connectortest"
 )
 
 // sourceHost is a bridge that takes everything and remembers what it was told.
 type sourceHost struct {
-	mu      sync.Mutex
-	events  []connectors.Event
-	changed chan struct{}
-	revoked int
+	mu        sync.Mutex
+	events    []connectors.Event
+	gaps      []connectortest.Gap
+	haltOnGap bool
+	changed   chan struct{}
+	revoked   int
 }
 
 func newSourceHost() *sourceHost { return &sourceHost{changed: make(chan struct{})} }
@@ -33,6 +36,16 @@ func (h *sourceHost) Revoke(context.Context, ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.revoked++
+}
+
+func (h *sourceHost) Gap(partition string, from, to int64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.gaps = append(h.gaps, connectortest.Gap{Partition: partition, From: from, To: to})
+	if h.haltOnGap {
+		return connectors.Halt("gap", "", errors.New("a gap"))
+	}
+	return nil
 }
 
 func (h *sourceHost) Report(e connectors.Event) {
@@ -377,9 +390,7 @@ func TestSourceFilters(t *testing.T) {
 	s := st.open(c, h, "a")
 	batches := readAll(t, s, 1, 50, roomy)
 	commit(t, s, batches...)
-	if gaps := h.all(connectors.Gap); len(gaps) > 0 {
-		t.Errorf("false gaps: %v", gaps)
-	}
+	st.wantGaps(h)
 	if floor := st.durable().AckFloor.Stream; floor != 200 {
 		t.Errorf("acknowledgement floor %d, want 200", floor)
 	}

@@ -182,4 +182,5 @@ type noHost struct{}
 
 func (noHost) Assign(context.Context, string) (int64, bool, error) { return 0, false, nil }
 func (noHost) Revoke(context.Context, ...string)                   {}
+func (noHost) Gap(string, int64, int64) error                      { return nil }
 func (noHost) Report(connectors.Event)                             {}

@@ -249,8 +249,11 @@ func (s *jetStreamSource) resign(ctx context.Context) error {
 	case info.owner() != s.mark:
 		return nil
 	}
-	position := strconv.FormatUint(info.AckFloor.Stream, 10)
-	return s.durable.update(ctx, info, nil, map[string]string{positionKey: position})
+	position := info.AckFloor.Stream
+	if seen, ok := s.gaps.before(); ok {
+		position = min(position, seen) // a gap that has halted the route is found again
+	}
+	return s.durable.update(ctx, info, nil, map[string]string{positionKey: strconv.FormatUint(position, 10)})
 }
 
 func (s *jetStreamSource) place() string {

@@ -161,9 +161,9 @@ func TestDamagedBatch(t *testing.T) {
 	s.must(kafka.Process.Stop(20 * time.Second)) // softly: a broker that recovers cuts damage off
 	s.must(kafka.Damage(s.topic.Name, 2))
 	s.must(kafka.Restart(s.ctx))
-	d := s.start(s.toStream(fmt.Sprintf(`    on_reject:
-      dead_letter:
-        sink: {jetstream: {servers: ["%s"], stream: "%s", subject: "%s-letters"}}
+	d := s.start(s.toStream(fmt.Sprintf(`    on_reject: dead_letter
+    dead_letter:
+      sink: {jetstream: {servers: ["%s"], stream: "%s", subject: "%s-letters"}}
 `, s.stream.URL, letters.Name, s.name)))
 	status := d.Until(s.ctx, t, "done", func(r *daemon.Route) bool {
 		return r.Counts.DeadLettered > 0 && r.Window.Messages == 0 && r.LagKnown && r.Lag == 0
