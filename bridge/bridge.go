@@ -73,11 +73,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 	stopHard()
 	<-ended
 	if late {
-		var left int64
-		for _, r := range b.routes {
-			left += r.left.Load()
+		var messages int64
+		for _, left := range b.Left() {
+			messages += left.Messages
 		}
-		return &DrainError{Left: left}
+		return &DrainError{Left: messages}
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ func (n *run) deliver(p *partition) {
 
 // abandon gives back the room of what will not be delivered. It stays uncommitted and comes again.
 func (w *writer) abandon() {
+	w.p.first = w.p.oldest.Load()
 	w.p.lane.Close()
 	w.abandonFlights(w.taken)
 	w.taken, _, _ = w.p.lane.Take(context.Background(), w.taken)
@@ -56,8 +57,14 @@ func (w *writer) abandonFlights(flights []*flight) {
 		if f.left == 0 {
 			continue
 		}
-		w.window.Release(flowcontrol.Cost{Messages: int64(f.left), Bytes: f.cost.Bytes})
-		w.p.lane.Release(int64(f.left))
+		if w.p.first == nil {
+			w.p.first = oldestOf(f, &f.batch.Messages[0])
+		}
+		cost := flowcontrol.Cost{Messages: int64(f.left), Bytes: f.cost.Bytes}
+		w.p.abandoned.Messages += cost.Messages
+		w.p.abandoned.Bytes += cost.Bytes
+		w.window.Release(cost)
+		w.p.lane.Release(cost.Messages)
 		f.left = 0
 	}
 }

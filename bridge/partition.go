@@ -28,6 +28,10 @@ type partition struct {
 	lastErr  atomic.Pointer[string]
 	acked    atomic.Int64 // when the last Write was acknowledged, Unix nanoseconds
 	oldest   atomic.Pointer[oldest]
+
+	// Of the writer, to be read when it has ended: what it gave up.
+	abandoned flowcontrol.Cost
+	first     *oldest
 }
 
 // oldest is the oldest message a lane holds.

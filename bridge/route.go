@@ -33,7 +33,7 @@ type Route struct {
 	clock  *flowcontrol.Clock
 	counts counts
 	health health
-	left   atomic.Int64 // messages that the last run left uncommitted
+	left   atomic.Pointer[Left] // by the last run; nil before its end
 
 	gaps   gaps
 	giveUp atomic.Pointer[givenUp] // the message that the operator gave up, until it is disposed of
@@ -112,7 +112,7 @@ func (r *Route) runOnce(soft, hard context.Context) error {
 	r.setCurrent(n)
 	err = n.run()
 	n.close()
-	r.left.Store(n.open.Load())
+	r.left.Store(n.left())
 	r.setCurrent(nil)
 	return err
 }

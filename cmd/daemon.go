@@ -36,6 +36,8 @@ type daemon struct {
 	tel    *telemetry.Telemetry
 	admin  *admin
 	report *report
+
+	begunWith inFlight // the drain
 }
 
 // daemon runs a configuration until its routes have ended or a signal came.
@@ -153,59 +155,14 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			}
 			draining = true
 			d.admin.draining.Store(true)
-			d.log.Info().Str("signal", s.String()).Float64("deadline_seconds", d.cfg.Bridge.Drain.Seconds()).
+			d.begunWith = inFlightOf(d.bridge.Status())
+			d.log.Info().Str("signal", s.String()).Float64("deadline_seconds", d.cfg.Bridge.Drain.Seconds()).EmbedObject(d.begunWith).
 				Msg("draining: nothing more is fetched, what is in flight is finished; a second signal ends at once")
 			stop()
 			timer := time.NewTimer(d.cfg.Bridge.Drain + d.app.grace)
 			defer timer.Stop()
 			overdue = timer.C
 		}
-	}
-}
-
-// uncommitted returns how many messages were fetched and not committed, which will come again. What a
-// halted route fetched twice counts twice.
-func (d *daemon) uncommitted() (n int64) {
-	for _, s := range d.bridge.Status() {
-		n += int64(s.Counts.FetchedMessages - s.Counts.CommittedMessages)
-	}
-	return n
-}
-
-func (d *daemon) verdict(err error, draining bool) error {
-	var late *bridge.DrainError
-	switch {
-	case errors.As(err, &late):
-		d.log.Error().Int64("messages", late.Left).Msg("drain deadline passed; these messages are not committed and will come again")
-		return &ExitError{Code: exitDrain, Err: err}
-	case err != nil:
-		return &ExitError{exitFailed, err}
-	case draining:
-		d.log.Info().Msg("drained: everything that was fetched is acknowledged and committed")
-	default:
-		d.log.Info().Msg("every route has ended")
-	}
-	return nil
-}
-
-// abandon ends at once, with the guarantees of a kill.
-func (d *daemon) abandon(s os.Signal, ended <-chan error) error {
-	d.bridge.Abandon()
-	code := exitSignal + int(syscall.SIGTERM)
-	if number, ok := s.(syscall.Signal); ok {
-		code = exitSignal + int(number)
-	}
-	grace := time.NewTimer(abandonGrace)
-	defer grace.Stop()
-	var late *bridge.DrainError
-	select {
-	case err := <-ended:
-		if errors.As(err, &late) {
-			return exit(code, "ended by a second signal: %d messages are not committed and will come again", late.Left)
-		}
-		return &ExitError{code, errors.New("ended by a second signal")}
-	case <-grace.C:
-		return &ExitError{code, errors.New("ended by a second signal: what is not committed will come again")}
 	}
 }
 

@@ -264,8 +264,14 @@ func TestDrainDeadline(t *testing.T) {
 	if c := await(ctx, t, code); c != exitDrain {
 		t.Errorf("exit code %d:\n%s", c, r.stderr)
 	}
-	if !strings.Contains(r.stderr.String(), "2 messages are not committed and will come again") {
-		t.Errorf("no count in\n%s", r.stderr)
+	for _, want := range []string{
+		"2 messages are not committed and will come again",
+		`"in_flight":2,"in_flight_bytes":`, `"in_flight_oldest":["a: from/`, `"messages":2,"written":0,"bytes":`,
+		`"a: from/0 from 0, 1 messages, oldest `, `"a: from/1 from 0, 1 messages, oldest `,
+	} {
+		if !strings.Contains(r.stderr.String(), want) {
+			t.Errorf("no %s in\n%s", want, r.stderr)
+		}
 	}
 }
 
