@@ -8,7 +8,8 @@ import (
 )
 
 // Secret is a text that prints as stars. A connector asks for it by Reveal each time it connects, and
-// keeps no copy: one that stands in a file may have been changed there meanwhile.
+// neither keeps a copy nor converts it to a string: one that stands in a file is not its text, which may
+// have been changed there meanwhile.
 type Secret string
 
 // secretFile introduces the path of a secret that stands in a file. A configuration cannot hold it but

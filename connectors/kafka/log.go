@@ -72,7 +72,10 @@ func openLog(c *Connection, isolation kgo.IsolationLevel) (*topicLog, error) {
 		kgo.RetryTimeout(2 * timeout), kgo.MaxDecompressBatchBytes(maxLogBatch),
 	}
 	if c.Username != "" {
-		options = append(options, kgo.SASL(plain.Auth{User: c.Username, Pass: string(c.Password)}.AsMechanism()))
+		options = append(options, kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
+			password, err := c.Password.Reveal()
+			return plain.Auth{User: c.Username, Pass: password}, err
+		})))
 	}
 	client, err := kgo.NewClient(options...)
 	if err != nil {
