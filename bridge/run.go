@@ -34,6 +34,7 @@ type run struct {
 	partitions map[string]*partition
 	assigned   bool // the source announces partitions by Assign: others were revoked
 
+	place     atomic.Pointer[string] // what the sink writes to, once it is known; see home
 	settled   settledList
 	committed chan struct{} // capacity 1: some commit has returned
 	open      atomic.Int64  // messages fetched and not yet committed
