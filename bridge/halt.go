@@ -19,6 +19,8 @@ const (
 	haltRefused       = "message_refused"     // the sink refuses a message for good, and on_reject is halt
 	haltLetterRefused = "dead_letter_refused" // so does the dead-letter sink
 	haltGap           = "gap"                 // source data vanished, and on_gap is halt
+	haltLost          = "position_lost"       // upstream has no position, and the sink holds the source's messages
+	haltRecreated     = "source_recreated"    // the same, and the source ends before them
 
 	// What a connector gave no name.
 	haltSource = "source_failed"

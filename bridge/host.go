@@ -107,6 +107,9 @@ func (h *sinkHost) Assign(context.Context, string) (int64, bool, error) {
 // Revoke implements connectors.Host.
 func (h *sinkHost) Revoke(context.Context, ...string) {}
 
+// Unpositioned implements connectors.Host.
+func (h *sinkHost) Unpositioned(context.Context, connectors.Range) error { return errNoPartitions }
+
 // Gap implements connectors.Host.
 func (h *sinkHost) Gap(string, int64, int64) error { return errNoPartitions }
 

@@ -34,7 +34,8 @@ type run struct {
 	partitions map[string]*partition
 	assigned   bool // the source announces partitions by Assign: others were revoked
 
-	place     atomic.Pointer[string] // what the sink writes to, once it is known; see home
+	held *held // what the sink holds of the source, as far as somebody asked
+
 	settled   settledList
 	committed chan struct{} // capacity 1: some commit has returned
 	open      atomic.Int64  // messages fetched and not yet committed
@@ -52,9 +53,9 @@ func newRun(r *Route, soft, hard context.Context) (*run, error) {
 	}
 	n := &run{
 		route: r, window: window,
-		partitions: map[string]*partition{},
-		settled:    settledList{wake: make(chan struct{}, 1)},
-		committed:  make(chan struct{}, 1),
+		partitions: map[string]*partition{}, held: newHeld(),
+		settled:   settledList{wake: make(chan struct{}, 1)},
+		committed: make(chan struct{}, 1),
 	}
 	n.soft, n.halt.stop = context.WithCancel(soft)
 	hard, n.endHard = context.WithCancel(hard)

@@ -39,11 +39,11 @@ func (r *Route) Status() telemetry.RouteStatus {
 	}
 	s.Owner = cmp.Or(s.Owner, source.Owner)
 	s.Guarantee = join(source.Guarantee, sink.Guarantee)
+	if why := r.unnoticed(); why != "" {
+		s.Guarantee += "; a position that upstream lost would not be noticed: " + why
+	}
 	if stale := r.cfg.Stale.String(); stale != "" {
 		s.Guarantee += "; " + stale
-	}
-	if r.cfg.WayBack != "" {
-		s.Guarantee += "; what came from there by route " + r.cfg.WayBack + " is not sent back"
 	}
 	s.Order = join(source.Order, sink.Order)
 	for _, f := range ends {

@@ -53,6 +53,11 @@ type Host interface {
 	// ends, and cancels the rest: later acknowledgements of it are not committed. Lanes that are in
 	// retry are not waited for.
 	Revoke(ctx context.Context, partitions ...string)
+	// Unpositioned is called where upstream has no committed position of a partition, before the source
+	// begins at its configured start. at is what the partition holds. It waits while the sink is away, until
+	// ctx ends. A Permanent error says that the sink holds messages of the partition: the source begins
+	// nothing there and returns that error from Fetch, unless upstream has got a position meanwhile.
+	Unpositioned(ctx context.Context, at Range) error
 	// Gap says that source data [from, to) of a partition vanished before it was read. It is called
 	// before anything behind it is returned, and never blocks; a gap that is reported again is the same
 	// one. An error halts the route: the source returns nothing from behind the gap, whose beginning stays
@@ -117,13 +122,6 @@ type Lagger interface {
 type Positioner interface {
 	// Position tells the stored position of a partition; known is false where there is none.
 	Position(ctx context.Context, partition string) (next int64, known bool, err error)
-}
-
-// Placer is a sink that knows what it writes to by the name that a source which reads it gives its
-// batches as their Origin, without the partition: "kafka:<cluster>/orders", "nats:<cluster>/ORDERS".
-type Placer interface {
-	// Place waits until the name is known. An error is tried again, unless it is Permanent.
-	Place(ctx context.Context) (string, error)
 }
 
 // Seeker is a source that can be told where to go on after ErrMoved.

@@ -8,7 +8,8 @@ import (
 // Log is one end of a route read again from outside the route: by the operator who compares both ends or
 // looks at dead letters, and by the bridge, which asks how far a sink holds a source. Reading it joins
 // no group, creates nothing that lasts and disturbs no route. It is independent of the connector's hot
-// path where that is possible, so that a fault there shows. One caller.
+// path where that is possible, so that a fault there shows. What the user may not do is a Permanent error.
+// One caller.
 type Log interface {
 	// Ranges returns the partitions there are now and what they hold.
 	Ranges(ctx context.Context) ([]Range, error)

@@ -78,7 +78,6 @@ const (
 	MetricDeadLettered  = "sluice.dead_lettered.messages"
 	MetricDropped       = "sluice.dropped.messages"
 	MetricStale         = "sluice.stale.messages"
-	MetricReturned      = "sluice.returned.messages"
 	MetricRetries       = "sluice.retries"
 	MetricRefetched     = "sluice.refetched.size"
 	MetricGaps          = "sluice.gap.messages"

@@ -17,16 +17,18 @@ type Host struct {
 	OnAssign func(ctx context.Context, partition string) (next int64, known bool, err error)
 	OnRevoke func(ctx context.Context, partitions ...string)
 
-	// OnGap, if set before the host is used, decides what Gap answers.
-	OnGap func(Gap) error
+	// OnUnpositioned and OnGap, if set before the host is used, decide what the methods answer.
+	OnUnpositioned func(ctx context.Context, at connectors.Range) error
+	OnGap          func(Gap) error
 
-	mu       sync.Mutex
-	assigned []string
-	gaps     []Gap
-	revoked  []string
-	events   []connectors.Event
-	faults   []string
-	changed  chan struct{} // closed at the next event; nil while nobody waits
+	mu           sync.Mutex
+	assigned     []string
+	gaps         []Gap
+	unpositioned []connectors.Range
+	revoked      []string
+	events       []connectors.Event
+	faults       []string
+	changed      chan struct{} // closed at the next event; nil while nobody waits
 }
 
 // NewHost returns a host.
@@ -53,6 +55,25 @@ func (h *Host) Revoke(ctx context.Context, partitions ...string) {
 	h.mu.Lock()
 	h.revoked = append(h.revoked, partitions...)
 	h.mu.Unlock()
+}
+
+// Unpositioned implements connectors.Host.
+func (h *Host) Unpositioned(ctx context.Context, at connectors.Range) error {
+	h.noteCaller("Unpositioned")
+	h.mu.Lock()
+	h.unpositioned = append(h.unpositioned, at)
+	h.mu.Unlock()
+	if h.OnUnpositioned != nil {
+		return h.OnUnpositioned(ctx, at)
+	}
+	return ctx.Err()
+}
+
+// Unpositioneds returns what Unpositioned was told, in order.
+func (h *Host) Unpositioneds() []connectors.Range {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.unpositioned)
 }
 
 // Gap is what a source told of data that vanished before it was read.

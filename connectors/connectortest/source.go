@@ -73,6 +73,8 @@ func sourceChecks() []sourceCheck {
 		{"outage", checkSourceOutage},
 		{"away at start", checkSourceAwayAtStart},
 		{"rebalance", checkSourceRebalance},
+		{"committed", withPositions(checkSourceCommitted)},
+		{"set", withPositions(checkSourceSet)},
 	}
 }
 

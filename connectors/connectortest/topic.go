@@ -19,6 +19,7 @@ type Topic struct {
 	mu         sync.Mutex
 	partitions []*partition
 	ended      bool
+	readers    int // sources that are open
 	discard    bool
 	batch      int
 	moves      []move        // partitions to take from the sources, in order
@@ -33,6 +34,7 @@ type partition struct {
 	origins   []string // of the batches in which a sink wrote them, as log; empty: put
 	end       int64    // len(log), or more when the log repeats
 	committed int64
+	known     bool  // something was committed, or set
 	commits   int64 // calls that moved committed
 	written   int64
 }

@@ -20,7 +20,7 @@ func (t *Topic) SourceSpec() *connectors.SourceSpec {
 			Guarantee: "at least once: the position is committed after the sink's acknowledgement",
 			Order:     "per partition",
 		},
-		Log: t.Log,
+		Log: t.Log, Positions: t.Positions,
 	}
 }
 
@@ -52,6 +52,7 @@ func (t *Topic) openSource(ctx context.Context, env connectors.Env) (*topicSourc
 	for i, p := range t.partitions {
 		s.positions[i] = position{next: p.committed, owned: !t.assign}
 	}
+	t.readers++
 	if t.assign {
 		life, stop := context.WithCancel(context.WithoutCancel(ctx))
 		s.stop, s.done = stop, make(chan struct{})
@@ -118,7 +119,13 @@ func (s *topicSource) take(ctx context.Context, i int) {
 		return
 	}
 	if !known {
-		next = s.topic.Committed(p.name)
+		var at *connectors.Range
+		if next, at = s.topic.position(p.name); at != nil {
+			if err := s.host.Unpositioned(ctx, *at); err != nil {
+				s.host.Report(connectors.Event{Kind: connectors.Halted, Partition: p.name, Err: err})
+				return
+			}
+		}
 	}
 	s.mu.Lock()
 	s.positions[i].next, s.positions[i].owned, s.positions[i].paused = next, true, false
@@ -126,6 +133,17 @@ func (s *topicSource) take(ctx context.Context, i int) {
 	s.topic.mu.Lock()
 	s.topic.notify()
 	s.topic.mu.Unlock()
+}
+
+// position returns a partition's committed position, or what the partition holds if there is none.
+func (t *Topic) position(name string) (next int64, unknown *connectors.Range) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.find(name)
+	if !p.known {
+		return 0, &connectors.Range{Partition: p.name, Origin: p.origin, End: p.end}
+	}
+	return p.committed, nil
 }
 
 func (s *topicSource) Fetch(ctx context.Context, room connectors.Room) (*connectors.Batch, error) {
@@ -229,7 +247,7 @@ func (s *topicSource) Commit(ctx context.Context, done []*connectors.Batch) erro
 		// Invariant I9: what was fetched before a revoke is not committed after it.
 		if l.generation == s.positions[l.partition].generation {
 			p := t.partitions[l.partition]
-			p.committed = b.Next
+			p.committed, p.known = b.Next, true
 			p.commits++
 		}
 		if l.payload != nil {
@@ -269,5 +287,8 @@ func (s *topicSource) Close(context.Context) error {
 		s.stop()
 		<-s.done
 	}
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	s.topic.readers--
 	return nil
 }

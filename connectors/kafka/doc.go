@@ -14,6 +14,11 @@
 // position is stored at the group with the topic's id: a topic that was deleted and created anew
 // halts the route, where offsets alone would not tell.
 //
+// Where the group has no position in a topic the source begins at the configured start, and stores that for
+// all its partitions at once. A partition that has none beside others that have one was added, and begins at
+// its first message whatever the start is, or has lost its position, which halts the route: so it is taken if
+// its log has lost its beginning. Either way the bridge is asked first whether the sink holds messages of it.
+//
 // One request at a time goes to each broker, with all partitions that may be read, in turning order,
 // and none while Fetch is not called. What was asked for and not returned is one answer a broker
 // (fetch_max_bytes each), or one message or batch that is larger. A batch is decoded when it is

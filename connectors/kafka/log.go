@@ -139,7 +139,7 @@ func (l *topicLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 			if l.sink != nil && errors.Is(err, kerr.UnknownTopicOrPartition) {
 				continue
 			}
-			return nil, fmt.Errorf("topic %s: %w", name, err)
+			return nil, forbidden(fmt.Errorf("topic %s: %w", name, err))
 		}
 		for _, n := range known.Topics[name].Partitions.Numbers() {
 			first, err := offsetOf(starts, name, n)
@@ -148,7 +148,7 @@ func (l *topicLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 				return nil, err
 			}
 			part := partName(name, n)
-			all = append(all, connectors.Range{Partition: part, Origin: originOf(known.Cluster, part), First: first, End: max(first, end)})
+			all = append(all, connectors.Range{Partition: part, Origin: "kafka:" + known.Cluster + "/" + part, First: first, End: max(first, end)})
 		}
 	}
 	return all, nil
@@ -171,7 +171,7 @@ func offsetOf(all kadm.ListedOffsets, topic string, n int32) (int64, error) {
 	case !ok:
 		return 0, fmt.Errorf("%s: the broker told no offset", partName(topic, n))
 	case o.Err != nil:
-		return 0, fmt.Errorf("%s: %w", partName(topic, n), o.Err)
+		return 0, forbidden(fmt.Errorf("%s: %w", partName(topic, n), o.Err))
 	}
 	return o.Offset, nil
 }
@@ -229,5 +229,15 @@ func (l *topicLog) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("brokers %v: %w", l.client.OptValue(kgo.SeedBrokers), err)
+	return forbidden(fmt.Errorf("brokers %v: %w", l.client.OptValue(kgo.SeedBrokers), err))
+}
+
+// forbidden marks as Permanent what the user may not do.
+func forbidden(err error) error {
+	for _, refused := range []error{kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed} {
+		if errors.Is(err, refused) {
+			return connectors.Permanent(err)
+		}
+	}
+	return err
 }

@@ -27,10 +27,12 @@ type member struct {
 
 // generation is the time from one join to the next.
 type generation struct {
-	as    wire.Member
-	over  context.Context //nolint:containedctx // a span of time, not of a call: ends when the group has given our partitions to others
-	end   context.CancelCauseFunc
-	again chan struct{} // capacity 1: everybody has to join anew
+	as   wire.Member
+	over context.Context //nolint:containedctx // a span of time, not of a call: ends when the group has given our partitions to others
+	end  context.CancelCauseFunc
+	calm context.Context //nolint:containedctx // a span of time, within over: ends when everybody has to join anew
+	// rejoin ends calm.
+	rejoin context.CancelFunc
 }
 
 func newMember(s *source) *member {
@@ -94,8 +96,9 @@ func (m *member) generation(ctx context.Context) error {
 	}
 	m.s.conn.hold("group", nil)
 	m.s.signal(m.s.stale) // the keeper tells if a topic is missing
-	g := &generation{again: make(chan struct{}, 1)}
+	g := &generation{}
 	g.over, g.end = context.WithCancelCause(ctx)
+	g.calm, g.rejoin = context.WithCancel(g.over)
 	m.mu.Lock()
 	g.as, m.joined = m.me, g
 	m.mu.Unlock()
@@ -107,10 +110,7 @@ func (m *member) generation(ctx context.Context) error {
 	m.s.log.Info().Int32("generation", g.as.Generation).Int("partitions", len(feeds)).Msg("joined the group")
 	m.s.host.Report(connectors.Event{Kind: connectors.Assigned})
 	m.s.locateAll(g, feeds)
-	select {
-	case <-g.again:
-	case <-g.over.Done():
-	}
+	<-g.calm.Done()
 	if ctx.Err() == nil {
 		m.revoke(g, feeds)
 	}

@@ -44,13 +44,6 @@ func (m *member) beat(ctx context.Context, g *generation) {
 	}
 }
 
-func (g *generation) rejoin() {
-	select {
-	case g.again <- struct{}{}:
-	default:
-	}
-}
-
 // lost ends the generation of as, if it is the current one: the group goes on without us.
 func (m *member) lost(as *wire.Member, c code) {
 	m.mu.Lock()

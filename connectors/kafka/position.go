@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
@@ -23,7 +21,7 @@ func (s *source) assigned(as wire.Member, parts []wire.TopicPartitions) []*feed 
 		for _, n := range p.Partitions {
 			name := partName(p.Topic, n)
 			feeds = append(feeds, &feed{
-				topic: p.Topic, number: n, name: name, origin: originOf(cluster, name),
+				topic: p.Topic, number: n, name: name, origin: "kafka:" + cluster + "/" + name,
 				as: as, committed: -1, end: -1, leader: -1,
 			})
 		}
@@ -48,14 +46,14 @@ func (s *source) unassigned(feeds []*feed) {
 // locateAll finds out where to begin in each partition, again and again until all are located or the
 // generation is over; those that are located are read meanwhile.
 func (s *source) locateAll(g *generation, feeds []*feed) {
-	for fails := 0; len(feeds) > 0 && g.over.Err() == nil && len(g.again) == 0; {
+	for fails := 0; len(feeds) > 0 && g.calm.Err() == nil; {
 		var err error
-		if feeds, err = s.locate(g.over, feeds); err == nil {
+		if feeds, err = s.locate(g.calm, feeds); err == nil {
 			fails = 0
 			continue
 		}
 		switch {
-		case g.over.Err() != nil:
+		case g.calm.Err() != nil:
 			return
 		case connectors.IsPermanent(err):
 			s.fail(err)
@@ -66,7 +64,7 @@ func (s *source) locateAll(g *generation, feeds []*feed) {
 		}
 		fails++
 		s.note(err)
-		pause(g.over, s.backoff(fails))
+		pause(g.calm, s.backoff(fails))
 	}
 }
 
@@ -85,7 +83,7 @@ func (s *source) locate(ctx context.Context, feeds []*feed) (left []*feed, err e
 	at := map[*feed]int64{}
 	var ask []*feed
 	for _, f := range feeds {
-		f.origin = originOf(known.ClusterID, f.name)
+		f.origin = "kafka:" + known.ClusterID + "/" + f.name
 		next, stored, err := s.host.Assign(ctx, f.name)
 		if err != nil {
 			return feeds, &assignError{fmt.Errorf("assign %s: %w", f.name, err)}
@@ -96,11 +94,14 @@ func (s *source) locate(ctx context.Context, feeds []*feed) (left []*feed, err e
 			ask = append(ask, f)
 		}
 	}
-	fresh, err := s.committed(ctx, ask, at)
+	fresh, err := s.committed(ctx, known, ask, at)
 	if err != nil {
 		return feeds, err
 	}
-	startErr := s.begin(ctx, fresh, at)
+	startErr := s.beginAll(ctx, known, fresh, at)
+	if connectors.IsPermanent(startErr) || ctx.Err() != nil {
+		return feeds, startErr
+	}
 	ends, _ := s.list(ctx, wire.Latest, false, feeds)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,14 +125,23 @@ func (s *source) locate(ctx context.Context, feeds []*feed) (left []*feed, err e
 	return left, startErr
 }
 
-// committed asks the group for its positions and returns the partitions that have none.
-func (s *source) committed(ctx context.Context, feeds []*feed, at map[*feed]int64) (fresh []*feed, err error) {
+// committed asks the group for its positions, those of partitions that others have too: they tell whether one
+// without a position is new. It returns the partitions that have none.
+func (s *source) committed(ctx context.Context, known *metadata, feeds []*feed, at map[*feed]int64) (fresh []*feed, err error) {
 	if len(feeds) == 0 {
 		return nil, nil
 	}
+	var parts []wire.Offset
+	for _, name := range s.cfg.Topics {
+		if t := known.Topics[name]; t != nil {
+			for n := range t.Partitions {
+				parts = append(parts, wire.Offset{Topic: name, Partition: int32(n)})
+			}
+		}
+	}
 	answer, err := s.member.call(ctx, s.timing.request, &wire.Call{
 		Key: wire.OffsetFetchKey, Version: wire.OffsetFetchVersion,
-		Body: wire.AppendOffsetFetch(nil, s.cfg.Group, places(feeds)),
+		Body: wire.AppendOffsetFetch(nil, s.cfg.Group, parts),
 	})
 	if err != nil {
 		return nil, err
@@ -152,72 +162,21 @@ func (s *source) committed(ctx context.Context, feeds []*feed, at map[*feed]int6
 			fresh = append(fresh, f)
 			continue
 		}
-		if now := s.fingerprint(f.topic); strings.HasPrefix(o.Metadata, fingerprintName) && now != "" && o.Metadata != now {
+		if !sameTopic(o.Metadata, s.fingerprint(f.topic)) {
 			return nil, s.recreated(f.topic)
 		}
 		at[f] = o.Offset
 	}
+	s.noteFirst(all, fresh)
 	return fresh, nil
 }
 
-// begin resolves the configured start and commits it before the first fetch: "latest" stays what it was
-// when the route was started first, whatever happens before its first message is through.
-func (s *source) begin(ctx context.Context, fresh []*feed, at map[*feed]int64) error {
-	if len(fresh) == 0 {
-		return nil
-	}
-	starts, err := s.start(ctx, fresh)
-	var parts []wire.Offset
+// noteFirst remembers the topics of which the group has no position at all: this is its first start there, and
+// stays it until every partition has one.
+func (s *source) noteFirst(all []wire.Offset, fresh []*feed) {
 	for _, f := range fresh {
-		if next, ok := starts[f]; ok {
-			parts = append(parts, wire.Offset{
-				Topic: f.topic, Partition: f.number, Offset: next, Epoch: -1, Metadata: s.fingerprint(f.topic),
-			})
+		if !slices.ContainsFunc(all, func(o wire.Offset) bool { return o.Topic == f.topic && o.Offset >= 0 }) {
+			s.first[f.topic] = true
 		}
 	}
-	if len(parts) == 0 {
-		return err
-	}
-	if committing := s.commit(ctx, &fresh[0].as, parts); committing != nil {
-		return committing
-	}
-	for f, next := range starts {
-		at[f] = next
-	}
-	return err
-}
-
-// start resolves the configured start.
-func (s *source) start(ctx context.Context, feeds []*feed) (map[*feed]int64, error) {
-	timestamp := wire.Earliest
-	switch st := s.cfg.Start; st.Kind {
-	case StartOffset:
-		at := map[*feed]int64{}
-		for _, f := range feeds {
-			at[f] = st.Offset
-		}
-		return at, nil
-	case StartLatest:
-		timestamp = wire.Latest
-	case StartTime:
-		timestamp = st.Time.UnixMilli()
-	case StartAgo:
-		timestamp = time.Now().Add(-st.Ago).UnixMilli()
-	}
-	at, err := s.list(ctx, timestamp, false, feeds)
-	var behind []*feed // no message is so young
-	for f, offset := range at {
-		if offset < 0 {
-			behind = append(behind, f)
-			delete(at, f)
-		}
-	}
-	if len(behind) == 0 {
-		return at, err
-	}
-	ends, err2 := s.list(ctx, wire.Latest, false, behind)
-	for f, offset := range ends {
-		at[f] = offset
-	}
-	return at, errors.Join(err, err2)
 }

@@ -30,7 +30,8 @@ type source struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	told string // what the keeper told last of missing topics; of its goroutine
+	told  string          // what the keeper told last of missing topics; of its goroutine
+	first map[string]bool // topics that the group has no position in; of the member's goroutine
 
 	// Of the goroutine that calls Fetch.
 	inflater wire.Inflater
@@ -126,7 +127,7 @@ func newSource(cfg SourceConfig, env connectors.Env, t timing) *source {
 		life: life, stop: stop, timer: time.NewTimer(time.Hour),
 		wake: make(chan struct{}, 1), stale: make(chan struct{}, 1), hurry: make(chan struct{}),
 		busy: map[int32]bool{}, holdOff: map[int32]time.Time{}, fails: map[int32]int{},
-		turns: map[int32]int{}, topics: map[string]*topic{},
+		turns: map[int32]int{}, topics: map[string]*topic{}, first: map[string]bool{},
 	}
 	s.conn.held["topics"] = true // connected only once a topic is known that can be read; see missing
 	s.outs.New = func() any { return new(wire.Out) }

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,8 +135,8 @@ const fingerprintName = "sluice topic-id="
 func (s *source) fingerprint(name string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.topics[name]; t != nil && t.ID != [16]byte{} {
-		return fingerprintName + hex.EncodeToString(t.ID[:])
+	if t := s.topics[name]; t != nil {
+		return fingerprintOf(t.ID)
 	}
 	return ""
 }

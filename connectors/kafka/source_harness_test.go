@@ -75,14 +75,16 @@ func value(partition, i int) []byte {
 
 // host is what a bridge does for a source: it knows what is in flight and settles it at a revoke.
 type host struct {
-	mu        sync.Mutex
-	inFlight  map[string]int // batches fetched and not committed
-	changed   chan struct{}
-	events    []connectors.Event
-	gaps      []connectortest.Gap
-	haltOnGap bool
-	revoked   int
-	stored    map[string]int64 // positions an exactly-once sink knows
+	mu           sync.Mutex
+	inFlight     map[string]int // batches fetched and not committed
+	changed      chan struct{}
+	events       []connectors.Event
+	gaps         []connectortest.Gap
+	unpositioned []connectors.Range
+	lost         bool // what Unpositioned answers
+	haltOnGap    bool
+	revoked      int
+	stored       map[string]int64 // positions an exactly-once sink knows
 }
 
 func newHost() *host {
@@ -118,6 +120,16 @@ func (h *host) Revoke(ctx context.Context, partitions ...string) {
 	h.mu.Lock()
 	h.revoked++
 	h.mu.Unlock()
+}
+
+func (h *host) Unpositioned(ctx context.Context, at connectors.Range) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unpositioned = append(h.unpositioned, at)
+	if h.lost {
+		return connectors.Halt("position_lost", "", errors.New("the sink holds messages of it"))
+	}
+	return ctx.Err()
 }
 
 func (h *host) Gap(partition string, from, to int64) error {

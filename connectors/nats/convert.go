@@ -39,7 +39,6 @@ const (
 type headerEncoder struct {
 	add   bool // add Sluice-* headers
 	limit int  // bytes a block may have; 0: no limit
-	hops  int  // as Env.MaxHops
 
 	list []byte // the encoded list of headers
 }
@@ -55,7 +54,7 @@ func (e *headerEncoder) append(dst []byte, b *connectors.Batch, m *connectors.Me
 	}
 	dst = append(dst, headerLine...)
 	own := len(dst)
-	dst, err := e.appendOrigin(dst, b, m, origin)
+	dst, err := appendOrigin(dst, b, m, origin)
 	if err != nil {
 		return dst[:start], err
 	}
@@ -129,8 +128,8 @@ func survey(headers []connectors.Header) (exact bool, origin []byte) {
 }
 
 // appendOrigin writes Sluice-Origin with one hop more than the message came with.
-func (e *headerEncoder) appendOrigin(dst []byte, b *connectors.Batch, m *connectors.Message, origin []byte) ([]byte, error) {
-	hops, err := connectors.NextHops(b, origin, e.hops)
+func appendOrigin(dst []byte, b *connectors.Batch, m *connectors.Message, origin []byte) ([]byte, error) {
+	hops, err := connectors.NextHops(b, origin)
 	if hops == 0 || err != nil {
 		return dst, err
 	}

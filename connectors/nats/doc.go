@@ -14,6 +14,9 @@
 // takes the new reply subject, and is not written again. Within a session deliveries must be
 // contiguous; one that is not begins a new session.
 //
+// A durable that does not exist begins at the configured start, after the bridge was asked whether the sink
+// holds messages of the stream already; one that is deleted while it is read is created anew where it was.
+//
 // Messages are acknowledged up to a sequence (AckAll), each time after the mark and the floor were
 // read and found to be ours. Where there is no ownership, because the configuration shares the
 // durable, the user may not change it, or the server cannot reset (before 2.14), every message is

@@ -69,6 +69,18 @@ type jetStreamSource struct {
 
 // newJetStreamSource starts connecting and returns at once.
 func newJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env, pace pace) *jetStreamSource {
+	s := prepareJetStreamSource(cfg, env, pace)
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go func() {
+		defer close(s.done)
+		s.run(ctx)
+	}()
+	return s
+}
+
+// prepareJetStreamSource makes a source that connects and does nothing.
+func prepareJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env, pace pace) *jetStreamSource {
 	s := &jetStreamSource{
 		cfg: cfg, env: env, window: env.Window.Messages, pace: pace,
 		done: make(chan struct{}), changed: make(chan struct{}), acking: make(chan struct{}, 1),
@@ -82,12 +94,6 @@ func newJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env, pace pace
 	s.facts = sourceFacts(&cfg)
 	s.conn = dial(&cfg.Connection, &env, true)
 	s.durable = durable{conn: s.conn, stream: cfg.Stream, name: cfg.Durable}
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
-	go func() {
-		defer close(s.done)
-		s.run(ctx)
-	}()
 	return s
 }
 

@@ -115,10 +115,36 @@ func (d *durable) create(ctx context.Context, config map[string]any) error {
 // update changes the keys of set, replaces our metadata by own, and keeps the rest of the
 // configuration as info read it.
 func (d *durable) update(ctx context.Context, info *consumerInfo, set map[string]any, own map[string]string) error {
+	config, err := d.changed(info, set, own)
+	if err != nil {
+		return err
+	}
+	return d.write(ctx, "update", info.config.FilterSubject, config)
+}
+
+// recreate replaces the durable by one that is configured as info read it, but begins at seq and has own as
+// our metadata.
+func (d *durable) recreate(ctx context.Context, info *consumerInfo, seq int64, own map[string]string) error {
+	config, err := d.changed(info, map[string]any{"deliver_policy": "by_start_sequence", "opt_start_seq": seq}, own)
+	if err != nil {
+		return err
+	}
+	delete(config, "opt_start_time")
+	if err := d.conn.api(ctx, "CONSUMER.DELETE."+d.stream+"."+d.name, nil, nil); err != nil {
+		return err
+	}
+	if err := d.write(ctx, "create", info.config.FilterSubject, config); err != nil {
+		return fmt.Errorf("durable %s on stream %s was deleted to be created anew at %d, and that failed: %w", d.name, d.stream, seq, err)
+	}
+	return nil
+}
+
+// changed returns the configuration that info read with the keys of set, and our metadata replaced by own.
+func (d *durable) changed(info *consumerInfo, set map[string]any, own map[string]string) (map[string]any, error) {
 	config := map[string]any{}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(info.Raw, &raw); err != nil {
-		return fmt.Errorf("nats %s: durable %s: %w", d.conn.servers, d.name, err)
+		return nil, fmt.Errorf("nats %s: durable %s: %w", d.conn.servers, d.name, err)
 	}
 	for k, v := range raw {
 		config[k] = v
@@ -134,7 +160,7 @@ func (d *durable) update(ctx context.Context, info *consumerInfo, set map[string
 	delete(metadata, positionKey)
 	maps.Copy(metadata, own)
 	config["metadata"] = metadata
-	return d.write(ctx, "update", info.config.FilterSubject, config)
+	return config, nil
 }
 
 // write sends a configuration. The API wants a single filter to stand in its subject too.

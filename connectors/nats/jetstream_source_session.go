@@ -182,13 +182,14 @@ func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo,
 		if !s.cfg.Consumer.Create {
 			return nil, nil, fmt.Errorf("%s does not exist, and consumer.create is false: %w", s.place(), err)
 		}
-		explicit := s.cfg.Shared || !canReset(nc) || stream.Config.Retention == "workqueue"
 		from := int64(0)
 		if s.known {
 			// It was deleted while we read it: go on where we are, not where the configuration starts.
 			from = int64(s.settled.Load()) + 1
+		} else if err := s.unpositioned(ctx, nc, stream); err != nil {
+			return nil, nil, err
 		}
-		if err := s.durable.create(ctx, s.newDurable(from, stream, explicit)); err != nil && !isAPIError(err, errCodeConsumerExists) {
+		if err := s.durable.create(ctx, s.newDurable(from, stream, s.explicitAcks(nc, stream))); err != nil && !isAPIError(err, errCodeConsumerExists) {
 			return nil, nil, err
 		}
 		info, err = s.durable.info(ctx)
@@ -197,6 +198,28 @@ func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo,
 		return nil, nil, err
 	}
 	return stream, info, s.fit(&info.config)
+}
+
+// unpositioned asks the bridge whether a durable that does not exist is new. If it is not, another instance
+// may have made it meanwhile.
+func (s *jetStreamSource) unpositioned(ctx context.Context, nc *nats.Conn, stream *streamInfo) error {
+	lost := s.env.Host.Unpositioned(ctx, connectors.Range{
+		Partition: s.cfg.Stream, Origin: originOf(nc, s.cfg.Stream),
+		First: int64(max(1, stream.State.FirstSeq)), End: int64(stream.State.LastSeq) + 1,
+	})
+	if !connectors.IsPermanent(lost) {
+		return lost
+	}
+	_, err := s.durable.info(ctx)
+	if isAPIError(err, errCodeConsumerNotFound) {
+		return lost
+	}
+	return err
+}
+
+// explicitAcks tells whether a new durable has to have every message acknowledged by itself.
+func (s *jetStreamSource) explicitAcks(nc *nats.Conn, stream *streamInfo) bool {
+	return s.cfg.Shared || !canReset(nc) || stream.Config.Retention == "workqueue"
 }
 
 // sameStream checks that the stream is the one that was read before.

@@ -20,12 +20,15 @@ import (
 
 // sourceHost is a bridge that takes everything and remembers what it was told.
 type sourceHost struct {
-	mu        sync.Mutex
-	events    []connectors.Event
-	gaps      []connectortest.Gap
-	haltOnGap bool
-	changed   chan struct{}
-	revoked   int
+	mu           sync.Mutex
+	events       []connectors.Event
+	gaps         []connectortest.Gap
+	unpositioned []connectors.Range
+	lost         bool   // what Unpositioned answers
+	meanwhile    func() // in Unpositioned
+	haltOnGap    bool
+	changed      chan struct{}
+	revoked      int
 }
 
 func newSourceHost() *sourceHost { return &sourceHost{changed: make(chan struct{})} }
@@ -36,6 +39,19 @@ func (h *sourceHost) Revoke(context.Context, ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.revoked++
+}
+
+func (h *sourceHost) Unpositioned(ctx context.Context, at connectors.Range) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unpositioned = append(h.unpositioned, at)
+	if h.meanwhile != nil {
+		h.meanwhile()
+	}
+	if h.lost {
+		return connectors.Halt("position_lost", "", errors.New("the sink holds messages of it"))
+	}
+	return ctx.Err()
 }
 
 func (h *sourceHost) Gap(partition string, from, to int64) error {

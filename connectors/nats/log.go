@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,7 +65,7 @@ func (l *streamLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 	}
 	info, err := l.durable.streamInfo(ctx)
 	if err != nil {
-		return nil, err
+		return nil, forbidden(err)
 	}
 	r := connectors.Range{
 		Partition: l.durable.stream, Origin: originOf(nc, l.durable.stream),
@@ -72,6 +73,15 @@ func (l *streamLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 	}
 	r.First = min(r.First, r.End)
 	return []connectors.Range{r}, nil
+}
+
+// forbidden marks as Permanent what the user may not do.
+func forbidden(err error) error {
+	var denied *DeniedError
+	if errors.As(err, &denied) {
+		return connectors.Permanent(err)
+	}
+	return err
 }
 
 // subjects returns what the source's durable reads, where the configuration leaves that to the durable.
@@ -180,7 +190,8 @@ func (s *stored) message() *connectors.Message {
 // noHost is told what nobody needs to know.
 type noHost struct{}
 
-func (noHost) Assign(context.Context, string) (int64, bool, error) { return 0, false, nil }
-func (noHost) Revoke(context.Context, ...string)                   {}
-func (noHost) Gap(string, int64, int64) error                      { return nil }
-func (noHost) Report(connectors.Event)                             {}
+func (noHost) Assign(context.Context, string) (int64, bool, error)  { return 0, false, nil }
+func (noHost) Revoke(context.Context, ...string)                    {}
+func (noHost) Unpositioned(context.Context, connectors.Range) error { return nil }
+func (noHost) Gap(string, int64, int64) error                       { return nil }
+func (noHost) Report(connectors.Event)                              {}

@@ -36,7 +36,7 @@ func (l *streamLog) Read(ctx context.Context, partition string, from, to int64, 
 	for next < to {
 		if through && to-next > logFew {
 			if next, err = l.consume(ctx, next, to, visit); err != nil {
-				return err
+				return forbidden(err)
 			}
 			if next >= to {
 				return nil
@@ -46,7 +46,7 @@ func (l *streamLog) Read(ctx context.Context, partition string, from, to int64, 
 		// nats.go takes it for a word of the server's, because its payload is empty and a header is called Status.
 		got, err := l.get(ctx, next)
 		if err != nil || got == nil || got.Sequence >= to {
-			return err
+			return forbidden(err)
 		}
 		if err := visit(got.message()); err != nil {
 			return err
@@ -87,11 +87,17 @@ func (l *streamLog) consume(ctx context.Context, next, to int64, visit func(*con
 	if err != nil {
 		return next, err
 	}
-	consumer, err := js.OrderedConsumer(ctx, l.durable.stream, jetstream.OrderedConsumerConfig{
+	mark, _ := l.conn.violations()
+	creating, stop := context.WithTimeout(ctx, requestTimeout)
+	defer stop()
+	consumer, err := js.OrderedConsumer(creating, l.durable.stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(next),
 		InactiveThreshold: logLinger, MaxResetAttempts: 3,
 	})
 	if err != nil {
+		if n, denied := l.conn.violations(); n > mark {
+			err = denied // the library only waits for an answer that cannot come
+		}
 		return next, fmt.Errorf("nats %s: stream %s: %w", l.conn.servers, l.durable.stream, err)
 	}
 	defer func() {

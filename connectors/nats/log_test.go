@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -203,5 +204,46 @@ func TestLogUnreachable(t *testing.T) {
 	defer cancel()
 	if _, err := l.Ranges(ctx); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestLogForbidden: a user who may write and not read is told so for good, whichever way of reading it is.
+func TestLogForbidden(t *testing.T) {
+	for name, deny := range map[string][]string{
+		"consumers":    {"$JS.API.CONSUMER.CREATE.>"},
+		"single":       {"$JS.API.STREAM.MSG.GET.>"},
+		"even looking": {"$JS.API.STREAM.INFO.>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, func(o *server.Options) {
+				o.Users = []*server.User{{Username: "all", Password: "p"}, {Username: "u", Password: "p", Permissions: &server.Permissions{
+					Publish: &server.SubjectPermission{Deny: deny},
+				}}}
+			})
+			st := &streamTest{t: t, server: s}
+			st.connectAs("all", "p")
+			if _, err := st.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
+				t.Fatal(err)
+			}
+			st.publish(1, 100)
+			spec := connectortest.SinkSpec(t, JetStream(), fmt.Sprintf("{servers: [%q], user: u, password: p, stream: S, subject: s.x}", s.ClientURL()))
+			l, err := spec.Log(t.Context(), connectors.Env{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close(t.Context())
+			_, err = l.Ranges(logContext(t))
+			few := int64(2)
+			if name == "consumers" {
+				few = 100
+			}
+			if err == nil {
+				err = l.Read(logContext(t), "S", 1, few, func(*connectors.Message) error { return nil })
+			}
+			if !connectors.IsPermanent(err) || !strings.Contains(err.Error(), "no permission") {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }

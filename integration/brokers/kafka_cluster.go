@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"text/template"
@@ -25,8 +24,8 @@ type node struct {
 
 // StartKafkaCluster starts n brokers, each a controller too, with their data under dir, and returns once
 // all serve. Topics have three copies by default, or as many as there are brokers, and take a message
-// with two in sync. jvm replaces the flags with which a broker starts fast and stays small.
-func StartKafkaCluster(ctx context.Context, dir string, n int, jvm ...string) ([]*Kafka, error) {
+// with two in sync.
+func StartKafkaCluster(ctx context.Context, dir string, n int) ([]*Kafka, error) {
 	version := os.Getenv("SLUICE_KAFKA_VERSION")
 	if version == "" {
 		version = KafkaVersion
@@ -43,11 +42,9 @@ func StartKafkaCluster(ctx context.Context, dir string, n int, jvm ...string) ([
 	if err != nil {
 		return nil, err
 	}
-	if len(jvm) == 0 {
-		jvm = []string{"-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
-		if n > 1 {
-			jvm[0], jvm[1] = "-Xmx320m", "-Xms128m"
-		}
+	heap := []string{"-Xmx512m", "-Xms256m"}
+	if n > 1 {
+		heap = []string{"-Xmx320m", "-Xms128m"}
 	}
 	started := make([]*Kafka, n)
 	for i, k := range nodes {
@@ -58,7 +55,7 @@ func StartKafkaCluster(ctx context.Context, dir string, n int, jvm ...string) ([
 		k.Version = "Apache Kafka " + version
 		k.Process = &Process{
 			Name: fmt.Sprintf("kafka %d", k.ID), Path: program, Dir: home, Log: filepath.Join(home, "kafka.log"),
-			Args: append(slices.Clone(jvm), "-cp", filepath.Join(libs, "*"), "kafka.Kafka", "server.properties"),
+			Args: append(heap[:2:2], "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*"), "kafka.Kafka", "server.properties"),
 		}
 		if err := k.format(ctx, libs); err != nil {
 			return nil, err
