@@ -111,33 +111,6 @@ func (e *requests) done(context.Context) (func(*truth.Entry) bool, error) {
 
 func (e *requests) backwards() []string { return nil }
 
-// Core NATS to Kafka keeps the promise of ack_mode: reply at every point: what was answered is in the
-// topic, and a requester that asks again what was not gets everything there, once more at most for each
-// crash.
-func TestCrashWithRequesters(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	load := &truth.Load{Run: "r", Size: 100, Plain: true, Subjects: 10}
-	up, err := newRequests(t, load, "reply")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := newChain(ctx, t, "", up, newKafkaEnd(t, "to", 3), load, truth.Key, truth.Value, truth.Grouped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, plan := range plans() {
-		if err := c.kill(ctx, plan); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.finish(ctx); err != nil {
-		t.Fatal(err)
-	}
-	c.report(t)
-}
-
 // Without answers a message that was published is given to the daemon once. Killed, it loses what it had
 // not written, and nothing else; it doubles and reorders nothing. Ended softly it loses what it had not
 // fetched, and counts it.

@@ -2,6 +2,7 @@ package failpoint
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -25,9 +26,11 @@ type kafkaEnd struct {
 	topic   truth.Topic
 	group   string
 
-	mu        sync.Mutex
-	committed map[int32]int64 // highest, as the broker was told
-	back      []string        // commits that went back
+	mu         sync.Mutex
+	committed  map[int32]int64 // highest, as the brokers were told
+	generation int32           // that told it
+	refused    bool            // commits are refused: the next generation begins where the last accepted one stands
+	back       []string        // commits that went back
 }
 
 func newKafkaEnd(t testing.TB, name string, partitions int32) *kafkaEnd {
@@ -50,6 +53,10 @@ func newKafkaEnd(t testing.TB, name string, partitions int32) *kafkaEnd {
 func (e *kafkaEnd) observe(r *kmsg.OffsetCommitRequest) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.refused && r.Generation != e.generation {
+		clear(e.committed)
+	}
+	e.generation = r.Generation
 	for _, t := range r.Topics {
 		for _, p := range t.Partitions {
 			if before := e.committed[p.Partition]; p.Offset < before {
@@ -77,7 +84,7 @@ func (e *kafkaEnd) sink() string {
 }
 
 // fill writes the load in record batches of all sizes, smaller and larger than a window.
-func (e *kafkaEnd) fill(ctx context.Context, load *truth.Load, n int64) error {
+func (e *kafkaEnd) fill(ctx context.Context, load *truth.Load, from, to int64) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(e.topic.Addr), kgo.DefaultProduceTopic(e.topic.Name),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	if err != nil {
@@ -86,9 +93,9 @@ func (e *kafkaEnd) fill(ctx context.Context, load *truth.Load, n int64) error {
 	defer client.Close()
 	partitions := len(e.cluster.PartitionInfos(e.topic.Name))
 	sizes := []int64{1, 7, 2, 30, 64, 13}
-	for id, i := int64(0), 0; id < n; i++ {
+	for id, i := from, 0; id < to; i++ {
 		var batch []*kgo.Record
-		for range min(sizes[i%len(sizes)], n-id) {
+		for range min(sizes[i%len(sizes)], to-id) {
 			m := load.Message(id)
 			r := &kgo.Record{Key: m.Key, Value: m.Value, Timestamp: m.Time, Partition: int32(i % partitions)}
 			for _, h := range m.Headers {
@@ -128,8 +135,22 @@ func (e *kafkaEnd) cutAfter(n int64, do func()) { e.conns.cutAfter(n, do) }
 type listeners struct {
 	mu    sync.Mutex
 	conns int
-	left  int64  // bytes until cut, if that is set
-	cut   func() // nil: nothing is planned
+	left  int64         // bytes until cut
+	cut   func()        // nil: nothing is planned
+	lose  map[int16]int // by API key: how many answers are lost
+}
+
+// loseAnswers closes connections instead of passing on the answers to the next requests of a key, which
+// the broker has handled. What it returns tells how many were lost.
+func (l *listeners) loseAnswers(key kmsg.Key, times int) (lost func() int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lose = map[int16]int{int16(key): times}
+	return func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return times - l.lose[int16(key)]
+	}
 }
 
 func (l *listeners) open() int {
@@ -165,16 +186,53 @@ func (l *listener) Accept() (net.Conn, error) {
 	return &serverConn{Conn: c, all: l.all}, nil
 }
 
+// serverConn is a broker's side of a connection.
 type serverConn struct {
 	net.Conn
 	all  *listeners
 	once sync.Once
+
+	head []byte // of the request that is being read: its length and API key
+	rest int    // bytes of it behind those
+	key  int16  // of the latest request; the brokers answer one before they read the next
+}
+
+// follow looks at what the client says. It is called with the listeners' lock.
+func (c *serverConn) follow(b []byte) {
+	for len(b) > 0 {
+		if c.rest > 0 {
+			n := min(c.rest, len(b))
+			b, c.rest = b[n:], c.rest-n
+			continue
+		}
+		n := min(6-len(c.head), len(b))
+		c.head, b = append(c.head, b[:n]...), b[n:]
+		if len(c.head) == 6 {
+			c.rest = int(binary.BigEndian.Uint32(c.head)) - 2
+			c.key = int16(binary.BigEndian.Uint16(c.head[4:]))
+			c.head = c.head[:0]
+		}
+	}
+}
+
+func (c *serverConn) Write(b []byte) (int, error) {
+	c.all.mu.Lock()
+	lost := c.all.lose[c.key] > 0
+	if lost {
+		c.all.lose[c.key]--
+	}
+	c.all.mu.Unlock()
+	if lost {
+		return 0, errors.Join(net.ErrClosed, c.Close())
+	}
+	return c.Conn.Write(b)
 }
 
 func (c *serverConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
+	c.follow(b[:n])
 	if c.all.cut == nil {
 		return n, err
 	}

@@ -2,6 +2,7 @@ package failpoint
 
 import (
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,6 +19,11 @@ const beDaemon = "SLUICE_TEST_BE_DAEMON"
 func TestMain(m *testing.M) {
 	if os.Getenv(beDaemon) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	flag.Parse()
+	// These tests wait, for pauses and heartbeats, more than they work.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,24 +23,23 @@ import (
 // natsServer is a server in this process, the way to it for others, and what watches it.
 type natsServer struct {
 	*server.Server
-	way   *proxy.Proxy
-	watch *nats.Conn
+	options *server.Options
+	way     *proxy.Proxy
+	watch   *nats.Conn
 }
 
 func newNATS(t testing.TB) *natsServer {
 	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
-	srv, err := server.NewServer(o)
-	if err != nil {
+	s := &natsServer{options: &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+	}}
+	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
-	go srv.Start()
-	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server does not start")
-	}
-	s := &natsServer{Server: srv}
-	if s.watch, err = nats.Connect(s.ClientURL()); err != nil {
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	s.options.Port = s.Addr().(*net.TCPAddr).Port
+	var err error
+	if s.watch, err = nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.watch.Close)
@@ -48,6 +48,24 @@ func newNATS(t testing.TB) *natsServer {
 	}
 	t.Cleanup(func() { _ = s.way.Close() })
 	return s
+}
+
+func (s *natsServer) start() error {
+	var err error
+	if s.Server, err = server.NewServer(s.options.Clone()); err != nil {
+		return err
+	}
+	go s.Server.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		return errors.New("the server does not start")
+	}
+	return nil
+}
+
+func (s *natsServer) restart() error {
+	s.Shutdown()
+	s.WaitForShutdown()
+	return s.start()
 }
 
 func (s *natsServer) cutAfter(n int64, do func()) { s.way.CutAfter(n, do) }
@@ -106,15 +124,15 @@ func (e *streamEnd) backwards() []string {
 }
 
 func (e *streamEnd) source() string {
-	return fmt.Sprintf(`{jetstream: {servers: ["%s"], stream: "%s", durable: "%s"}}`, e.ClientURL(), e.stream.Name, e.durable)
+	return fmt.Sprintf(`{jetstream: {servers: ["%s"], stream: "%s", durable: "%s"}}`, e.way.Addr, e.stream.Name, e.durable)
 }
 
 func (e *streamEnd) sink() string {
 	return fmt.Sprintf(`{jetstream: {servers: ["%s"], stream: "%s", subject: "%s.{{ partition }}"}}`, e.way.Addr, e.stream.Name, e.prefix)
 }
 
-func (e *streamEnd) fill(ctx context.Context, load *truth.Load, n int64) error {
-	return e.stream.Write(ctx, load, e.prefix, 0, n, 0)
+func (e *streamEnd) fill(ctx context.Context, load *truth.Load, from, to int64) error {
+	return e.stream.Write(ctx, load, e.prefix, from, to, 0)
 }
 
 func (e *streamEnd) log(ctx context.Context, run string) ([]truth.Entry, error) {

@@ -117,16 +117,16 @@ func (p *Proxy) end(prepare func(net.Conn)) {
 	}
 }
 
-// CutAfter lets n more bytes of clients pass, whichever connection they come over; then it calls do and
-// closes the connection of the last one.
+// CutAfter lets n more bytes of clients pass, whichever connection they come over, and closes the
+// connection of the last one. It calls do before that one passes: with a Hold in do, its answer is lost.
 func (p *Proxy) CutAfter(n int64, do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.left, p.trip = n, do
 }
 
-// allow returns how many of n bytes may pass, and what to call before their connection is closed; nil: it
-// stays open.
+// allow returns how many of n bytes may pass, and what to call before their connection is closed behind
+// them; nil: it stays open.
 func (p *Proxy) allow(way Way, n int) (int, func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,12 +214,11 @@ func (p *Proxy) copy(dst, src net.Conn, way Way, see func([]byte)) {
 				time.Sleep(d)
 			}
 			n, trip := p.allow(way, n)
-			see(buf[:n])
-			if _, err := dst.Write(buf[:n]); err != nil {
-				return
-			}
 			if trip != nil {
 				trip()
+			}
+			see(buf[:n])
+			if _, err := dst.Write(buf[:n]); err != nil || trip != nil {
 				return
 			}
 		}
