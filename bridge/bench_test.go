@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,21 +18,27 @@ const (
 	benchValue = 1024
 )
 
-// benchSource returns the same few batches again and again, as a source that recycles does.
+// benchSource returns the same few batches again and again, as a source that recycles does, each of the
+// next partition.
 type benchSource struct {
-	free chan *connectors.Batch
-	left int
-	next int64
+	free       chan *connectors.Batch
+	left       int
+	next       int64
+	partitions []string
+	turn       int
 }
 
-func newBenchSource(messages int) *benchSource {
+func newBenchSource(messages, partitions int) *benchSource {
 	s := &benchSource{free: make(chan *connectors.Batch, 32), left: messages}
+	for i := range partitions {
+		s.partitions = append(s.partitions, fmt.Sprintf("p/%d", i))
+	}
 	for range cap(s.free) {
 		ms := make([]connectors.Message, benchBatch)
 		for i := range ms {
 			ms[i].Value = make([]byte, benchValue)
 		}
-		s.free <- &connectors.Batch{Partition: "p/0", Messages: ms, Handle: ms, Memory: benchBatch * benchValue}
+		s.free <- &connectors.Batch{Messages: ms, Handle: ms, Memory: benchBatch * benchValue}
 	}
 	return s
 }
@@ -42,6 +50,8 @@ func (s *benchSource) Fetch(ctx context.Context, room connectors.Room) (*connect
 	select {
 	case b := <-s.free:
 		b.Messages = b.Handle.([]connectors.Message)
+		b.Partition = s.partitions[s.turn]
+		s.turn = (s.turn + 1) % len(s.partitions)
 		for i := range b.Messages {
 			b.Messages[i].Offset = s.next
 			s.next++
@@ -64,11 +74,11 @@ func (s *benchSource) Commit(_ context.Context, done []*connectors.Batch) error 
 func (s *benchSource) Close(context.Context) error { return nil }
 
 // benchSink reads every message, as little as a sink can do.
-type benchSink struct{ sum int64 }
+type benchSink struct{ sum atomic.Int64 }
 
 func (s *benchSink) Write(_ context.Context, batches []*connectors.Batch) error {
 	for _, b := range batches {
-		s.sum += touch(b)
+		s.sum.Add(touch(b))
 	}
 	return nil
 }
@@ -83,9 +93,9 @@ func touch(b *connectors.Batch) (sum int64) {
 }
 
 // loop is the empty loop over the same batches: fetch, touch, commit, and nothing between.
-func loop(b *testing.B, messages int) {
+func loop(b *testing.B, messages, partitions int) {
 	ctx := context.Background()
-	s, sink := newBenchSource(messages), &benchSink{}
+	s, sink := newBenchSource(messages, partitions), &benchSink{}
 	for {
 		batch, err := s.Fetch(ctx, connectors.Room{})
 		if err == io.EOF {
@@ -101,8 +111,8 @@ func loop(b *testing.B, messages int) {
 	}
 }
 
-func route(b *testing.B, messages int) {
-	source := newBenchSource(messages)
+func route(b *testing.B, messages, partitions int) {
+	source := newBenchSource(messages, partitions)
 	br, err := New(Config{Routes: []RouteConfig{{
 		Name:   "bench",
 		Source: &connectors.SourceSpec{Open: func(context.Context, connectors.Env) (connectors.Source, error) { return source, nil }},
@@ -116,26 +126,30 @@ func route(b *testing.B, messages int) {
 	}
 }
 
-// BenchmarkRoute moves messages of 1 KiB through a whole route and through an empty loop, in turn, and
-// prints the ratio. Each operation is one message.
+// BenchmarkRoute moves messages of 1 KiB through a whole route of 1 to 1,000 partitions, and through an
+// empty loop over the same batches in turn. Each operation of "route" is one message; "ratio" is the cost
+// of a route as a multiple of the loop's.
 func BenchmarkRoute(b *testing.B) {
-	b.ReportAllocs()
-	b.Run("route", func(b *testing.B) {
-		b.ReportAllocs()
-		route(b, b.N)
-	})
-	b.Run("ratio", func(b *testing.B) {
-		const messages = 1_000_000
-		var routed, looped time.Duration
-		for range b.N {
-			begin := time.Now()
-			loop(b, messages)
-			looped += time.Since(begin)
-			begin = time.Now()
-			route(b, messages)
-			routed += time.Since(begin)
-		}
-		b.ReportMetric(float64(routed)/float64(looped), "route/loop")
-		b.ReportMetric(float64(routed.Nanoseconds())/float64(b.N)/messages, "ns/message")
-	})
+	for _, partitions := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprintf("route/%d", partitions), func(b *testing.B) {
+			b.ReportAllocs()
+			route(b, b.N, partitions)
+		})
+		b.Run(fmt.Sprintf("ratio/%d", partitions), func(b *testing.B) { ratio(b, partitions) })
+	}
+}
+
+func ratio(b *testing.B, partitions int) {
+	const messages = 1_000_000
+	var routed, looped time.Duration
+	for range b.N {
+		begin := time.Now()
+		loop(b, messages, partitions)
+		looped += time.Since(begin)
+		begin = time.Now()
+		route(b, messages, partitions)
+		routed += time.Since(begin)
+	}
+	b.ReportMetric(float64(routed)/float64(looped), "route/loop")
+	b.ReportMetric(float64(routed.Nanoseconds())/float64(b.N)/messages, "ns/message")
 }

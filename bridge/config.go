@@ -44,6 +44,10 @@ type RouteConfig struct {
 	Stale         Stale
 	HaltOnGap     bool // source data that expired or was purged before it was read halts the route
 	AcceptLoss    []string
+	// WayBack is the route that leads back from where this one writes to where it reads. With one, messages
+	// that came from where the sink writes are not sent there again. The sink is a connectors.Placer then.
+	WayBack string
+	MaxHops int // how many bridges a message may pass; 0: connectors.DefaultMaxHops
 }
 
 // Retry is how long to wait between attempts: a random time up to a bound that starts at Initial and
@@ -90,8 +94,8 @@ func (c *RouteConfig) validate() error {
 		return fmt.Errorf("route %s: source and sink are required", c.Name)
 	case c.OnReject == DeadLetter && c.DeadLetter == nil:
 		return fmt.Errorf("route %s: dead letters need a sink", c.Name)
-	case c.Stale.DeadLetter && c.OnReject != DeadLetter:
-		return fmt.Errorf("route %s: stale messages can be dead-lettered only where refused ones are", c.Name)
+	case c.Stale.DeadLetter && c.DeadLetter == nil:
+		return fmt.Errorf("route %s: dead letters of stale messages need a sink", c.Name)
 	}
 	return nil
 }

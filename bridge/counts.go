@@ -17,7 +17,7 @@ const (
 type counts struct {
 	fetchedMessages, fetchedBytes, acknowledged, committed atomic.Uint64
 	deadLettered, dropped, retries, refetched, stale       atomic.Uint64
-	gaps, gapMessages, crossings                           atomic.Uint64
+	returned, gaps, gapMessages, crossings                 atomic.Uint64
 
 	above atomic.Bool // use has reached warnShare and not yet fallen below clearShare
 }
@@ -47,6 +47,7 @@ func (c *counts) read() telemetry.Counts {
 		DeadLettered:         c.deadLettered.Load(),
 		Dropped:              c.dropped.Load(),
 		Stale:                c.stale.Load(),
+		Returned:             c.returned.Load(),
 		Retries:              c.retries.Load(),
 		RefetchedBytes:       c.refetched.Load(),
 		Gaps:                 c.gaps.Load(),

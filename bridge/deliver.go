@@ -120,8 +120,7 @@ func (w *writer) writeUntilDone(flights []*flight) error {
 		return err
 	}
 	for len(w.batches) > 0 {
-		first := w.flights[0]
-		w.p.oldest.Store(oldestOf(first, &w.batches[0].Messages[0]))
+		w.p.oldest.Store(oldestOf(w.flights[0], &w.batches[0].Messages[0]))
 		begin := time.Now()
 		if err := w.sift(begin); err != nil {
 			return err

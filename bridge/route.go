@@ -161,6 +161,6 @@ func (r *Route) env(host connectors.Host, m connectors.Map) connectors.Env {
 		Route: r.cfg.Name, Instance: r.instance, Logger: r.log, Tracer: r.tracer, Host: host, Map: m,
 		Headers:    r.cfg.Headers,
 		Window:     connectors.Room{Messages: int(r.cfg.Window.Messages), Bytes: r.cfg.Window.Bytes},
-		AcceptLoss: r.cfg.AcceptLoss,
+		AcceptLoss: r.cfg.AcceptLoss, MaxHops: r.cfg.MaxHops,
 	}
 }

@@ -34,7 +34,8 @@ type run struct {
 	partitions map[string]*partition
 	assigned   bool // the source announces partitions by Assign: others were revoked
 
-	held *held // what the sink holds of the source, as far as somebody asked
+	place atomic.Pointer[string] // what the sink writes to, once it is known; see home
+	held  *held                  // what the sink holds of the source, as far as somebody asked
 
 	settled   settledList
 	committed chan struct{} // capacity 1: some commit has returned

@@ -45,6 +45,9 @@ func (r *Route) Status() telemetry.RouteStatus {
 	if stale := r.cfg.Stale.String(); stale != "" {
 		s.Guarantee += "; " + stale
 	}
+	if r.cfg.WayBack != "" {
+		s.Guarantee += "; what came from there by route " + r.cfg.WayBack + " is not sent back"
+	}
 	s.Order = join(source.Order, sink.Order)
 	for _, f := range ends {
 		s.Touches = append(s.Touches, f.Touches...)

@@ -124,6 +124,13 @@ type Positioner interface {
 	Position(ctx context.Context, partition string) (next int64, known bool, err error)
 }
 
+// Placer is a sink that knows what it writes to by the name that a source which reads it gives its
+// batches as their Origin, without the partition: "kafka:<cluster>/orders", "nats:<cluster>/ORDERS".
+type Placer interface {
+	// Place waits until the name is known. An error is tried again, unless it is Permanent.
+	Place(ctx context.Context) (string, error)
+}
+
 // Seeker is a source that can be told where to go on after ErrMoved.
 type Seeker interface {
 	Seek(partition string, next int64)

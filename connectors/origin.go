@@ -11,8 +11,12 @@ import (
 // the only header of that name.
 const OriginHeader = "Sluice-Origin"
 
-// MaxHops is how many bridges a message may pass: more is a loop.
-const MaxHops = 8
+// How many bridges a message may pass: more is a loop.
+const (
+	DefaultMaxHops = 8
+	// MostHops is the most that can be allowed.
+	MostHops = 64
+)
 
 const hopsMark = ";hops="
 
@@ -53,7 +57,7 @@ func CutHops(value []byte) (place []byte, hops int) {
 	if i := bytes.LastIndex(value, []byte(hopsMark)); i >= 0 {
 		place = value[:i]
 		if n, ok := parseDigits(value[i+len(hopsMark):]); ok {
-			return place, int(min(n, 2*MaxHops))
+			return place, int(min(n, 2*MostHops))
 		}
 	}
 	return place, 1
@@ -75,8 +79,9 @@ func parseDigits(text []byte) (n int64, ok bool) {
 
 // NextHops returns how many bridges a message of b will have passed once it is written; origin is its
 // own Sluice-Origin, nil if it has none. 0: there is nothing to write, for neither the message nor its
-// source names a place. A message that goes in circles is refused by a Permanent error.
-func NextHops(b *Batch, origin []byte) (int, error) {
+// source names a place. A message that would pass more than limit (Env.MaxHops) is refused by a Permanent
+// error: it goes in circles.
+func NextHops(b *Batch, origin []byte, limit int) (int, error) {
 	if origin == nil {
 		if b.Origin == "" {
 			return 0, nil
@@ -84,7 +89,10 @@ func NextHops(b *Batch, origin []byte) (int, error) {
 		return 1, nil
 	}
 	place, hops := CutHops(origin)
-	if hops >= MaxHops {
+	if limit == 0 {
+		limit = DefaultMaxHops
+	}
+	if hops >= limit {
 		return 0, Permanent(fmt.Errorf(
 			"loop: the message has passed %d bridges, the last read it at %.200q; make sure that no route leads back", hops, place))
 	}

@@ -11,14 +11,26 @@ func TestNextHops(t *testing.T) {
 		"kafka:c/t/0/1;hops=1": 2, "nats:x/S/1;hops=7": 8, "nats:x/S/1;hops=8": 0, "nats:x/S/1;hops=999": 0,
 		"nats:x/S/1": 2, "": 2, ";hops=x": 2, ";hops=99999999999": 0, "a;hops=5;hops=2": 3, "a;hops=1234567890123456789": 2,
 	} {
-		got, err := NextHops(b, []byte(value))
+		got, err := NextHops(b, []byte(value), 0)
 		if got != want || IsPermanent(err) != (want == 0) {
 			t.Errorf("%q: %d, %v", value, got, err)
 		}
 	}
 	for b, want := range map[*Batch]int{b: 1, {}: 0} {
-		if got, err := NextHops(b, nil); got != want || err != nil {
+		if got, err := NextHops(b, nil, 3); got != want || err != nil {
 			t.Errorf("%+v: %d, %v", b, got, err)
+		}
+	}
+}
+
+func TestNextHopsHasALimit(t *testing.T) {
+	b := &Batch{Origin: "nats:x/S"}
+	for limit, last := range map[int]int{1: 0, 3: 2, MostHops: MostHops - 1} {
+		if got, err := NextHops(b, fmt.Appendf(nil, "nats:x/S/1;hops=%d", last), limit); last > 0 && (got != limit || err != nil) {
+			t.Errorf("limit %d: %d, %v", limit, got, err)
+		}
+		if _, err := NextHops(b, fmt.Appendf(nil, "nats:x/S/1;hops=%d", last+1), limit); !IsPermanent(err) {
+			t.Errorf("limit %d: %v", limit, err)
 		}
 	}
 }
@@ -65,7 +77,7 @@ func TestOriginAllocatesNothing(t *testing.T) {
 	buffer := make([]byte, 0, 100)
 	if n := testing.AllocsPerRun(100, func() {
 		origin := FindOrigin(m.Headers)
-		hops, err := NextHops(b, origin)
+		hops, err := NextHops(b, origin, 0)
 		buffer = AppendOrigin(buffer[:0], b, m, origin, hops)
 		if o, ok := ParseOrigin(buffer); !ok || o.Offset != 1042 || err != nil {
 			t.Fatalf("%s, %v", buffer, err)

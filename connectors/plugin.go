@@ -69,6 +69,11 @@ type SourceSpec struct {
 	// Remote says that the source has a broker to reach: it counts as disconnected until it reports
 	// Connected. One that is not remote is connected once it is open.
 	Remote bool
+	// Places name what the source reads, so that routes which lead in a circle are found: two ends that
+	// share one meet there. Empty: unknown.
+	Places []string
+	// Named says that its batches have an Origin.
+	Named bool
 	// Log opens what the source reads, to be read again; nil: it cannot be. Positions opens what it has
 	// committed; nil: upstream keeps none, or none that can be set.
 	Log       func(context.Context, Env) (Log, error)
@@ -84,6 +89,9 @@ type SinkSpec struct {
 	// Maps are the keys of Map that the sink uses: subject, topic, key. A route that sets another is
 	// refused, for nobody would heed it.
 	Maps []string
+	// Places name what the sink writes, as SourceSpec.Places. Named says that the sink is a Placer.
+	Places []string
+	Named  bool
 	// Log opens what the sink has written, to be read again; nil: it cannot be.
 	Log func(context.Context, Env) (Log, error)
 	// ReadBack returns a source of what the sink writes, whose position upstream is kept under name;
@@ -107,6 +115,7 @@ type Env struct {
 	Map      Map
 	Headers  bool // sinks add Sluice-Origin, and key and time where they would be lost
 	Window   Room // the route's hard bound
+	MaxHops  int  // how many bridges a message may pass; 0: DefaultMaxHops
 	// AcceptLoss lists the losses that the configuration accepts by name.
 	AcceptLoss []string
 }

@@ -78,6 +78,7 @@ const (
 	MetricDeadLettered  = "sluice.dead_lettered.messages"
 	MetricDropped       = "sluice.dropped.messages"
 	MetricStale         = "sluice.stale.messages"
+	MetricReturned      = "sluice.returned.messages"
 	MetricRetries       = "sluice.retries"
 	MetricRefetched     = "sluice.refetched.size"
 	MetricGaps          = "sluice.gap.messages"

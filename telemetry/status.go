@@ -115,9 +115,10 @@ type Counts struct {
 	AcknowledgedMessages uint64 `json:"acknowledged_messages"`
 	CommittedMessages    uint64 `json:"committed_messages"`
 	DeadLettered         uint64 `json:"dead_lettered"`
-	Dropped              uint64 `json:"dropped"` // by on_reject: drop, or lost by a connector that says so
-	Stale                uint64 `json:"stale"`   // older than the route's stale says, dropped or dead-lettered
-	Retries              uint64 `json:"retries"` // writes tried again
+	Dropped              uint64 `json:"dropped"`  // by on_reject: drop, or lost by a connector that says so
+	Stale                uint64 `json:"stale"`    // older than the route's stale says, dropped or dead-lettered
+	Returned             uint64 `json:"returned"` // came from where the sink writes, and are not sent back there
+	Retries              uint64 `json:"retries"`  // writes tried again
 	RefetchedBytes       uint64 `json:"refetched_bytes"`
 	Gaps                 uint64 `json:"gaps"`
 	GapMessages          uint64 `json:"gap_messages"` // positions in gaps: at most so many messages

@@ -87,6 +87,12 @@ func fakePlugin(name, kind string, losses ...connectors.Loss) connectors.Plugin 
 						panic("opened")
 					},
 					Facts: connectors.Facts{Guarantee: fmt.Sprint(c)},
+					Named: kind == "kafka" || name == "jetstream",
+				}
+				for _, b := range c.Brokers {
+					for _, topic := range c.Topics {
+						spec.Places = append(spec.Places, topic+" at "+name+" "+b)
+					}
 				}
 				for _, topic := range c.Topics {
 					spec.Claims = append(spec.Claims, fmt.Sprintf("%s group %s on %s", name, c.Group, topic))
@@ -96,13 +102,18 @@ func fakePlugin(name, kind string, losses ...connectors.Loss) connectors.Plugin 
 		Sink: connectors.NewSink(
 			func(connectors.About) fakeSink { return fakeSink{} },
 			func(c fakeSink, a connectors.About) (*connectors.SinkSpec, error) {
-				return &connectors.SinkSpec{
+				spec := &connectors.SinkSpec{
 					Open: func(context.Context, connectors.Env) (connectors.Sink, error) {
 						panic("opened")
 					},
 					Facts: connectors.Facts{Guarantee: fmt.Sprint(c)},
 					Maps:  maps,
-				}, nil
+					Named: kind == "kafka" || name == "jetstream",
+				}
+				for _, b := range c.Brokers {
+					spec.Places = append(spec.Places, c.Stream+" at "+name+" "+b)
+				}
+				return spec, nil
 			}),
 		URL: func(u *url.URL, end connectors.End) (map[string]any, error) {
 			place := strings.Trim(u.Path, "/")

@@ -65,6 +65,7 @@ type routeFile struct {
 	Stale      staleFile  `yaml:"stale"`
 	OnGap      string     `yaml:"on_gap"`
 	DeadLetter yaml.Node  `yaml:"dead_letter"`
+	MaxHops    *int       `yaml:"max_hops"`
 	AcceptLoss []string   `yaml:"accept_loss"`
 }
 

@@ -36,6 +36,7 @@ const (
 	codeConflict    = "config.conflict"
 	codeLossy       = "config.lossy"
 	codeSection     = "config.section"
+	codeLoop        = "config.loop"
 )
 
 // Findings is the error of a configuration that is refused. It is sorted by place.

@@ -146,6 +146,7 @@ func (r *reader) read(docs []*document) (*Config, error) {
 	r.top(docs)
 	r.readConnections(docs)
 	r.routes(docs)
+	r.loops()
 	if err := r.err(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,6 +175,39 @@ func TestPlaceholderText(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTwoWay: two routes may lead back and forth, also several pairs; a circle of pairs is a circle.
+func TestTwoWay(t *testing.T) {
+	const pairs = `
+routes:
+  ab: {from: "kafka://h:1/a", to: "jetstream://h:2/B"}
+  ba: {from: "jetstream://h:2/B", to: "kafka://h:1/a"}
+  bc: {from: "jetstream://h:2/B", to: "kafka://h:1/c"}
+  cb: {from: "kafka://h:1/c", to: "jetstream://h:2/B"}
+  else: {from: "kafka://h:1/a", to: "kafka://other:1/a"}
+`
+	c := load(t, pairs, nil)
+	got := map[string]string{}
+	for _, r := range c.Bridge.Routes {
+		got[r.Name] = r.WayBack
+	}
+	want := map[string]string{"ab": "ba", "ba": "ab", "bc": "cb", "cb": "bc", "else": ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	const third = `  ca: {from: "kafka://h:1/c", to: "kafka://h:1/a"%[1]s}
+  ac: {from: "kafka://h:1/a", to: "kafka://h:1/c"%[1]s}
+`
+	_, err := Text(fakes(t), "x", pairs+fmt.Sprintf(third, ""))
+	var f Findings
+	if !errors.As(err, &f) || len(f) == 0 || f[0].Code != codeLoop {
+		t.Errorf("a triangle of two-way bridges: %v", err)
+	}
+	hops := strings.ReplaceAll(pairs, "}", ", max_hops: 3}") + fmt.Sprintf(third, ", max_hops: 3")
+	if c, err = Text(fakes(t), "x", hops); err != nil || c.Bridge.Routes[0].MaxHops != 3 {
+		t.Errorf("a triangle with max_hops: %v", err)
+	}
 }
 
 // TestSecretsOfFiles: a secret that is what a file holds is read there again, wherever it stands; what

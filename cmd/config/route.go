@@ -72,6 +72,9 @@ func (r *reader) route(s section) {
 		Retry:     bridge.Retry{Initial: time.Duration(f.Retry.Initial), Max: time.Duration(f.Retry.Max)},
 		HaltOnGap: f.OnGap == "halt",
 	}
+	if f.MaxHops != nil {
+		rc.MaxHops = *f.MaxHops
+	}
 	about := connectors.About{
 		Route: name, Map: rc.Map,
 		Window: connectors.Room{Messages: int(rc.Window.Messages), Bytes: rc.Window.Bytes},
@@ -115,6 +118,9 @@ func (r *reader) checkRoute(s section, f *routeFile) {
 	}
 	if !slices.Contains([]string{"", "default", "none"}, f.Headers) {
 		fault("headers", didYouMean(f.Headers, []string{"default", "none"}), "%q is not a way to treat headers", f.Headers)
+	}
+	if n := f.MaxHops; n != nil && (*n < 1 || *n > connectors.MostHops) {
+		fault("max_hops", "", "max_hops is %d; it has to be 1 to %d", *n, connectors.MostHops)
 	}
 	if !slices.Contains([]string{"", "continue", "halt"}, f.OnGap) {
 		fault("on_gap", didYouMean(f.OnGap, []string{"continue", "halt"}), "%q is not what can happen at a gap", f.OnGap)

@@ -66,7 +66,7 @@ func (l topicLog) message(partition string, at int64) (m connectors.Message, ok 
 	m = clone(p.at(at))
 	if b := (&connectors.Batch{Origin: p.origins[at%int64(len(p.log))]}); b.Origin != "" {
 		brought := connectors.FindOrigin(m.Headers)
-		hops, _ := connectors.NextHops(b, brought) // memory lets loops be
+		hops, _ := connectors.NextHops(b, brought, connectors.MostHops) // memory lets loops be
 		m.Headers = slices.DeleteFunc(m.Headers, func(h connectors.Header) bool { return h.Key == connectors.OriginHeader })
 		m.Headers = append(m.Headers, connectors.Header{
 			Key: connectors.OriginHeader, Value: connectors.AppendOrigin(nil, b, &m, brought, hops),

@@ -15,10 +15,11 @@ type mapper struct {
 	topics  *connectors.Template // for each
 	key     *connectors.Template // nil: see keyOf
 	headers bool                 // add Sluice-Origin
+	maxHops int                  // as Env.MaxHops
 }
 
 func newMapper(c *SinkConfig, env *connectors.Env) *mapper {
-	return &mapper{topic: c.Topic, topics: env.Map.Topic, key: env.Map.Key, headers: env.Headers}
+	return &mapper{topic: c.Topic, topics: env.Map.Topic, key: env.Map.Key, headers: env.Headers, maxHops: env.MaxHops}
 }
 
 // hops returns how many bridges the message will have passed, 0 where nothing is added, and refuses one
@@ -27,7 +28,7 @@ func (c *mapper) hops(b *connectors.Batch, m *connectors.Message) (int, error) {
 	if !c.headers {
 		return 0, nil
 	}
-	return connectors.NextHops(b, connectors.FindOrigin(m.Headers))
+	return connectors.NextHops(b, connectors.FindOrigin(m.Headers), c.maxHops)
 }
 
 // keyOf returns the key of a message; what it has to build is appended to arena.

@@ -148,7 +148,7 @@ func (l *topicLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 				return nil, err
 			}
 			part := partName(name, n)
-			all = append(all, connectors.Range{Partition: part, Origin: "kafka:" + known.Cluster + "/" + part, First: first, End: max(first, end)})
+			all = append(all, connectors.Range{Partition: part, Origin: originOf(known.Cluster, part), First: first, End: max(first, end)})
 		}
 	}
 	return all, nil

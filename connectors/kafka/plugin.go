@@ -28,6 +28,8 @@ func sourceSpec(c SourceConfig, _ connectors.About) (*connectors.SourceSpec, err
 		},
 		Facts:  sourceFacts(&c),
 		Remote: true,
+		Places: placesOf(c.Brokers, c.Topics...),
+		Named:  true,
 		Log:    func(context.Context, connectors.Env) (connectors.Log, error) { return openSourceLog(&c) },
 	}
 	spec.Positions = func(context.Context, connectors.Env) (connectors.Positions, error) { return openPositions(&c) }
@@ -44,7 +46,7 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 	case c.Topic != "" && about.Map.Topic != nil:
 		return nil, connectors.Fieldf("topic", "is set although map.topic is set too: keep one of them")
 	}
-	return &connectors.SinkSpec{
+	spec := &connectors.SinkSpec{
 		Open: func(_ context.Context, env connectors.Env) (connectors.Sink, error) {
 			return openSink(c, env)
 		},
@@ -54,7 +56,11 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
 			return openSinkLog(&c, newMapper(&c, &env))
 		},
-	}, nil
+	}
+	if topic := writesTo(&c, about.Map); topic != "" {
+		spec.Places, spec.Named = placesOf(c.Brokers, topic), true
+	}
+	return spec, nil
 }
 
 // fromURL turns kafka://[user@]h1:9092,h2/topic?group=g into the section it stands for. What is behind

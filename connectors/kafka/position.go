@@ -21,7 +21,7 @@ func (s *source) assigned(as wire.Member, parts []wire.TopicPartitions) []*feed 
 		for _, n := range p.Partitions {
 			name := partName(p.Topic, n)
 			feeds = append(feeds, &feed{
-				topic: p.Topic, number: n, name: name, origin: "kafka:" + cluster + "/" + name,
+				topic: p.Topic, number: n, name: name, origin: originOf(cluster, name),
 				as: as, committed: -1, end: -1, leader: -1,
 			})
 		}
@@ -83,7 +83,7 @@ func (s *source) locate(ctx context.Context, feeds []*feed) (left []*feed, err e
 	at := map[*feed]int64{}
 	var ask []*feed
 	for _, f := range feeds {
-		f.origin = "kafka:" + known.ClusterID + "/" + f.name
+		f.origin = originOf(known.ClusterID, f.name)
 		next, stored, err := s.host.Assign(ctx, f.name)
 		if err != nil {
 			return feeds, &assignError{fmt.Errorf("assign %s: %w", f.name, err)}

@@ -39,6 +39,7 @@ const (
 type headerEncoder struct {
 	add   bool // add Sluice-* headers
 	limit int  // bytes a block may have; 0: no limit
+	hops  int  // as Env.MaxHops
 
 	list []byte // the encoded list of headers
 }
@@ -54,7 +55,7 @@ func (e *headerEncoder) append(dst []byte, b *connectors.Batch, m *connectors.Me
 	}
 	dst = append(dst, headerLine...)
 	own := len(dst)
-	dst, err := appendOrigin(dst, b, m, origin)
+	dst, err := e.appendOrigin(dst, b, m, origin)
 	if err != nil {
 		return dst[:start], err
 	}
@@ -128,8 +129,8 @@ func survey(headers []connectors.Header) (exact bool, origin []byte) {
 }
 
 // appendOrigin writes Sluice-Origin with one hop more than the message came with.
-func appendOrigin(dst []byte, b *connectors.Batch, m *connectors.Message, origin []byte) ([]byte, error) {
-	hops, err := connectors.NextHops(b, origin)
+func (e *headerEncoder) appendOrigin(dst []byte, b *connectors.Batch, m *connectors.Message, origin []byte) ([]byte, error) {
+	hops, err := connectors.NextHops(b, origin, e.hops)
 	if hops == 0 || err != nil {
 		return dst, err
 	}

@@ -156,7 +156,7 @@ func TestRestoreTakesAnything(t *testing.T) {
 func TestHopsAreCounted(t *testing.T) {
 	e := headerEncoder{add: true}
 	m := connectors.Message{Value: []byte("v"), Offset: 7}
-	for hop := 1; hop <= connectors.MaxHops; hop++ {
+	for hop := 1; hop <= connectors.DefaultMaxHops; hop++ {
 		block, err := e.append(nil, testBatch, &m)
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +168,7 @@ func TestHopsAreCounted(t *testing.T) {
 		m.Headers = []connectors.Header{{Key: headerOrigin, Value: []byte(want)}}
 	}
 	if _, err := e.append(nil, testBatch, &m); !connectors.IsPermanent(err) || !strings.Contains(err.Error(), "loop") {
-		t.Fatalf("after %d hops: %v", connectors.MaxHops, err)
+		t.Fatalf("after %d hops: %v", connectors.DefaultMaxHops, err)
 	}
 }
 

@@ -46,6 +46,7 @@ func coreSinkSpec(c CoreSinkConfig, about connectors.About) (*connectors.SinkSpe
 		Facts:  coreSinkFacts(defaultMaxPayload),
 		Remote: true,
 		Maps:   []string{"subject"},
+		Places: subjectPlaces(c.Servers, string(subjects.constant)),
 	}, nil
 }
 
@@ -170,7 +171,7 @@ func (s *coreSink) send(ctx context.Context, w *outgoing, link *coreLink) (sent 
 		e = &framer{}
 	}
 	defer s.framers.Put(e)
-	e.headers.add = s.env.Headers
+	e.headers.add, e.headers.hops = s.env.Headers, s.env.MaxHops
 	at := w.cursor
 	written := make(chan error, 1)
 	for sent < s.cfg.FlushWindow && at.index < w.total && refused == nil {

@@ -18,6 +18,7 @@ func coreSourceSpec(c CoreSourceConfig, _ connectors.About) (*connectors.SourceS
 		}},
 		Facts:  coreSourceFacts(&c),
 		Remote: true,
+		Places: subjectPlaces(c.Servers, c.Subjects...),
 	}, nil
 }
 

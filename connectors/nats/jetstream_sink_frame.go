@@ -44,7 +44,7 @@ func (f *framer) encode(subjects *subjects, maxPayload int64, b *connectors.Batc
 // encode makes a message for the stream. An error that is not Permanent says that the stream does not
 // take it at present.
 func (s *jetStreamSink) encode(f *framer, sess *session, b *connectors.Batch, m *connectors.Message) error {
-	f.headers.add, f.headers.limit = s.env.Headers, math.MaxUint16
+	f.headers.add, f.headers.limit, f.headers.hops = s.env.Headers, math.MaxUint16, s.env.MaxHops
 	if err := f.encode(s.subjects, sess.maxPayload, b, m); err != nil {
 		return err
 	}

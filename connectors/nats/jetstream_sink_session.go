@@ -56,6 +56,7 @@ type session struct {
 	stream     *sinkStream
 	fast       bool
 	maxPayload int64
+	origin     string // what sources of the stream call it
 }
 
 func (s *session) lost() bool {
@@ -138,7 +139,8 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 	}
 	return &session{
 		socket: socket, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
-		fast: s.cfg.Mode != "pipelined" && stream.Config.AllowBatched,
+		origin: originOf(nc, s.cfg.Stream),
+		fast:   s.cfg.Mode != "pipelined" && stream.Config.AllowBatched,
 	}, nil
 }
 

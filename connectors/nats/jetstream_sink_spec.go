@@ -18,6 +18,8 @@ func jetStreamSinkSpec(c JetStreamSinkConfig, about connectors.About) (*connecto
 		Facts:  jetStreamSinkFacts(&c, true, defaultMaxPayload, formUnknown),
 		Remote: true,
 		Maps:   []string{"subject"},
+		Places: placesOf(c.Servers, "stream "+c.Stream),
+		Named:  true,
 		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
 			return openSinkLog(&c, &env), nil
 		},

@@ -46,15 +46,6 @@ func (s *jetStreamSource) describe(nc *nats.Conn, stream *streamInfo, info *cons
 	s.mu.Unlock()
 }
 
-// originOf names a stream world-wide.
-func originOf(nc *nats.Conn, stream string) string {
-	home := nc.ConnectedClusterName()
-	if home == "" {
-		home = nc.ConnectedServerName()
-	}
-	return "nats:" + home + "/" + stream
-}
-
 // reportGap tells of messages that vanished before they were read.
 func (s *jetStreamSource) reportGap(from, to int64) error {
 	return s.env.Host.Gap(s.cfg.Stream, from, to)

@@ -47,6 +47,8 @@ func jetStreamSourceSpec(c JetStreamSourceConfig, _ connectors.About) (*connecto
 		Claims: []string{"jetstream durable " + c.Durable + " on stream " + c.Stream},
 		Facts:  sourceFacts(&c),
 		Remote: true,
+		Places: placesOf(c.Servers, "stream "+c.Stream),
+		Named:  true,
 		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
 			return openSourceLog(&c, &env), nil
 		},

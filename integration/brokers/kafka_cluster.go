@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"text/template"
@@ -24,8 +25,8 @@ type node struct {
 
 // StartKafkaCluster starts n brokers, each a controller too, with their data under dir, and returns once
 // all serve. Topics have three copies by default, or as many as there are brokers, and take a message
-// with two in sync.
-func StartKafkaCluster(ctx context.Context, dir string, n int) ([]*Kafka, error) {
+// with two in sync. jvm replaces the flags with which a broker starts fast and stays small.
+func StartKafkaCluster(ctx context.Context, dir string, n int, jvm ...string) ([]*Kafka, error) {
 	version := os.Getenv("SLUICE_KAFKA_VERSION")
 	if version == "" {
 		version = KafkaVersion
@@ -42,9 +43,11 @@ func StartKafkaCluster(ctx context.Context, dir string, n int) ([]*Kafka, error)
 	if err != nil {
 		return nil, err
 	}
-	heap := []string{"-Xmx512m", "-Xms256m"}
-	if n > 1 {
-		heap = []string{"-Xmx320m", "-Xms128m"}
+	if len(jvm) == 0 {
+		jvm = []string{"-Xmx512m", "-Xms256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+		if n > 1 {
+			jvm[0], jvm[1] = "-Xmx320m", "-Xms128m"
+		}
 	}
 	started := make([]*Kafka, n)
 	for i, k := range nodes {
@@ -55,7 +58,7 @@ func StartKafkaCluster(ctx context.Context, dir string, n int) ([]*Kafka, error)
 		k.Version = "Apache Kafka " + version
 		k.Process = &Process{
 			Name: fmt.Sprintf("kafka %d", k.ID), Path: program, Dir: home, Log: filepath.Join(home, "kafka.log"),
-			Args: append(heap[:2:2], "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*"), "kafka.Kafka", "server.properties"),
+			Args: append(slices.Clone(jvm), "-cp", filepath.Join(libs, "*"), "kafka.Kafka", "server.properties"),
 		}
 		if err := k.format(ctx, libs); err != nil {
 			return nil, err

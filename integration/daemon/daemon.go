@@ -119,6 +119,8 @@ type Route struct {
 		Committed    int64 `json:"committed_messages"`
 		DeadLettered int64 `json:"dead_lettered"`
 		Dropped      int64
+		Returned     int64
+		Stale        int64
 		Retries      int64
 		Crossings    int64
 	}
