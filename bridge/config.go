@@ -48,6 +48,8 @@ type RouteConfig struct {
 	// that came from where the sink writes are not sent there again. The sink is a connectors.Placer then.
 	WayBack string
 	MaxHops int // how many bridges a message may pass; 0: connectors.DefaultMaxHops
+
+	redrive *Redrive // set by Redrive.Of
 }
 
 // Retry is how long to wait between attempts: a random time up to a bound that starts at Initial and

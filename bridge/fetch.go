@@ -24,6 +24,11 @@ func (n *run) fetch() {
 			continue // the run has ended, or there is more to wait for
 		}
 		n.resumeLanes()
+		if r := n.route.cfg.redrive; r != nil {
+			if n.most = r.pace(n.soft); n.most == 0 {
+				return
+			}
+		}
 		b, err := n.fetchOne(need)
 		var noRoom *connectors.NoRoomError
 		switch {
@@ -101,6 +106,9 @@ func (n *run) room(need int64) connectors.Room {
 	if n.pauser != nil && n.lanes() > 1 {
 		free.Messages = min(free.Messages, max(1, n.window.Limit().Messages/4))
 	}
+	if n.most > 0 {
+		free.Messages = min(free.Messages, int64(n.most))
+	}
 	return connectors.Room{
 		Messages: int(free.Messages), Bytes: free.Bytes,
 		Alone: n.window.Used() == flowcontrol.Cost{},
@@ -111,6 +119,9 @@ func (n *run) room(need int64) connectors.Room {
 func (n *run) admit(b *connectors.Batch) {
 	now := time.Now()
 	n.route.health.sourceWorked()
+	if r := n.route.cfg.redrive; r != nil {
+		r.fetched(b)
+	}
 	f := &flight{
 		batch: b, fetched: now, left: len(b.Messages),
 		cost: flowcontrol.Cost{Messages: int64(len(b.Messages)), Bytes: b.Memory},

@@ -40,7 +40,7 @@ func (w *writer) disposeOf(policy Reject, b *connectors.Batch, at int, cause err
 		if b.Reject == nil {
 			attempts++
 		}
-		if err := w.writeLetters(b, []connectors.Message{w.letterOf(b, m, cause, attempts)}, cause); err != nil {
+		if err := w.writeLetters(b, []Letter{w.letterOf(b, m, cause, attempts)}, cause); err != nil {
 			return err
 		}
 		log.Msg("message refused and dead-lettered")
@@ -61,11 +61,14 @@ func (w *writer) blocks(reason string, place telemetry.Place, cause error) error
 	return connectors.Halt(reason, way, &refusal{place, cause})
 }
 
-// writeLetters writes until the dead-letter sink has the letters, which are of b and there because of
-// cause. It holds its lane meanwhile.
-func (w *writer) writeLetters(b *connectors.Batch, letters []connectors.Message, cause error) error {
+// writeLetters writes until the dead-letter sink has the letters, which are of b, of one partition, and
+// there because of cause. It holds its lane meanwhile.
+func (w *writer) writeLetters(b *connectors.Batch, letters []Letter, cause error) error {
 	batch := *b
-	batch.Reject, batch.Messages = nil, letters
+	batch.Partition, batch.Origin, batch.Reject, batch.Messages = letters[0].Partition, letters[0].Origin, nil, nil
+	for i := range letters {
+		batch.Messages = append(batch.Messages, letters[i].message())
+	}
 	w.p.enter(flowcontrol.BlockerDeadLetter)
 	defer w.p.enter(flowcontrol.BlockerNone)
 	retry := backoff{Retry: w.route.cfg.Retry}
@@ -119,10 +122,13 @@ func unwritten(messages []connectors.Message, err error) (left []connectors.Mess
 }
 
 // letterOf returns the dead letter of a message of b.
-func (w *writer) letterOf(b *connectors.Batch, m *connectors.Message, cause error, attempts int) connectors.Message {
+func (w *writer) letterOf(b *connectors.Batch, m *connectors.Message, cause error, attempts int) Letter {
 	letter := Letter{
 		Reason: reasonOf(cause), Route: w.route.cfg.Name, Partition: b.Partition, Origin: b.Origin,
 		Attempts: attempts, Time: time.Now(), Undecoded: b.Reject != nil, Message: *m,
 	}
-	return letter.message()
+	if r := w.route.cfg.redrive; r != nil {
+		r.refused(&letter)
+	}
+	return letter
 }

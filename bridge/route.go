@@ -139,6 +139,9 @@ func (r *Route) open(soft, hard context.Context) (opened *run, err error) {
 	if n.sink, err = r.cfg.Sink.Open(soft, r.env(&sinkHost{r}, r.cfg.Map)); err != nil {
 		return nil, fmt.Errorf("open sink: %w", err)
 	}
+	if r.cfg.redrive != nil {
+		n.sink = &restorer{n.sink, r.cfg.redrive}
+	}
 	if r.cfg.DeadLetter != nil {
 		env := r.env(&deadLetterHost{sinkHost{r}}, r.cfg.DeadLetterMap)
 		env.Headers = true // a letter keeps what it was, however the route treats headers

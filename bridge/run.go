@@ -45,6 +45,7 @@ type run struct {
 	laneWait  atomic.Bool                        // while a Fetch is out, the clock waits for stuck lanes
 	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused
 	paused    []*partition                       // lanes that are full; only the fetcher looks
+	most      int                                // messages that the next Fetch may bring, 0: as many as there is room for; the fetcher's
 }
 
 func newRun(r *Route, soft, hard context.Context) (*run, error) {

@@ -13,7 +13,7 @@ func (w *writer) dispose(b *connectors.Batch, old []connectors.Message) error {
 	if stale.DeadLetter {
 		what = "dead-lettered"
 		cause := fmt.Errorf("stale: older than %v", stale.OlderThan)
-		letters := make([]connectors.Message, len(old))
+		letters := make([]Letter, len(old))
 		for i := range old {
 			letters[i] = w.letterOf(b, &old[i], cause, w.retry.attempts)
 		}

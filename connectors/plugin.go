@@ -94,9 +94,10 @@ type SinkSpec struct {
 	Named  bool
 	// Log opens what the sink has written, to be read again; nil: it cannot be.
 	Log func(context.Context, Env) (Log, error)
-	// ReadBack returns a source of what the sink writes, whose position upstream is kept under name;
-	// nil: there is none. Dead letters are redriven through it.
-	ReadBack func(name string) (*SourceSpec, error)
+	// ReadBack returns a source of what the sink's Log held when it told its ranges: beginning at its
+	// position upstream, which is kept under name, Fetch returns nothing at or behind a range's End, and
+	// io.EOF once every partition has got there. Nil: there is none. Dead letters are redriven through it.
+	ReadBack func(name string, held []Range) (*SourceSpec, error)
 }
 
 // Loss is a way to lose messages that the configuration has to accept by name.

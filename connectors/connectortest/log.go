@@ -60,6 +60,7 @@ func logChecks() []logCheck {
 		{"growth", checkLogGrowth},
 		{"names", checkLogNames},
 		{"cancelled", checkLogCancelled},
+		{"read back", checkReadBack},
 	}
 }
 

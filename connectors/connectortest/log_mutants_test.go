@@ -95,6 +95,14 @@ func TestSuiteNoticesLogs(t *testing.T) {
 		{"drops a header", "fields", "headers", false, changed(func(m *connectors.Message) { m.Headers = nil })},
 		{"drops the origin", "origin", "Sluice-Origin", true, changed(func(m *connectors.Message) { m.Headers = nil })},
 		{"drops the origin a message brought", "origin", "Sluice-Origin", false, changed(func(m *connectors.Message) { m.Headers = nil })},
+		{"ends a message early", "read back", "messages were read back", true, func(r *reader) {
+			r.ranges = func(all []connectors.Range) []connectors.Range {
+				for i := range all {
+					all[i].End = max(0, all[i].End-1)
+				}
+				return all
+			}
+		}},
 		{"reads one more", "bounds", "is not in", false, func(r *reader) {
 			r.read = func(_, to *int64, visit func(*connectors.Message) error) func(*connectors.Message) error {
 				*to++

@@ -22,8 +22,9 @@ type Topic struct {
 	readers    int // sources that are open
 	discard    bool
 	batch      int
-	moves      []move        // partitions to take from the sources, in order
-	changed    chan struct{} // closed at the next change; nil while nobody waits
+	moves      []move            // partitions to take from the sources, in order
+	changed    chan struct{}     // closed at the next change; nil while nobody waits
+	copies     map[string]*Topic // what is read back, by the name of its position
 }
 
 // partition is guarded by the topic's mutex.

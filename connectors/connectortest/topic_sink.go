@@ -14,7 +14,7 @@ func (t *Topic) SinkSpec() *connectors.SinkSpec {
 			return topicSink{t}, nil
 		},
 		Facts: connectors.Facts{Guarantee: "acknowledged once it is in memory", Order: "per partition"},
-		Log:   t.Log,
+		Log:   t.Log, ReadBack: t.readBack,
 	}
 }
 

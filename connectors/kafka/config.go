@@ -81,6 +81,8 @@ type SourceConfig struct {
 	InstanceID    string          `yaml:"instance_id"`     // static membership (KIP-345); empty: dynamic
 	FetchMaxBytes connectors.Size `yaml:"fetch_max_bytes"` // of one answer of one broker
 	Isolation     string          `yaml:"isolation"`       // read_committed or read_uncommitted
+
+	until map[string]int64 // by partition, the position to end at; nil: none
 }
 
 func defaultSource(a connectors.About) SourceConfig {

@@ -56,6 +56,9 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
 			return openSinkLog(&c, newMapper(&c, &env))
 		},
+		ReadBack: func(name string, held []connectors.Range) (*connectors.SourceSpec, error) {
+			return readBack(&c, name, held)
+		},
 	}
 	if topic := writesTo(&c, about.Map); topic != "" {
 		spec.Places, spec.Named = placesOf(c.Brokers, topic), true

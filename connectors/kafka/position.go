@@ -22,13 +22,14 @@ func (s *source) assigned(as wire.Member, parts []wire.TopicPartitions) []*feed 
 			name := partName(p.Topic, n)
 			feeds = append(feeds, &feed{
 				topic: p.Topic, number: n, name: name, origin: originOf(cluster, name),
-				as: as, committed: -1, end: -1, leader: -1,
+				as: as, committed: -1, end: -1, leader: -1, until: s.endOf(name),
 			})
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.feeds = slices.Clone(feeds)
+	s.feeds, s.settled = slices.Clone(feeds), true
+	s.signal(s.wake)
 	return feeds
 }
 
@@ -39,7 +40,7 @@ func (s *source) unassigned(feeds []*feed) {
 	for _, f := range feeds {
 		f.gone = true
 	}
-	s.feeds = slices.DeleteFunc(s.feeds, func(f *feed) bool { return f.gone })
+	s.feeds, s.settled = slices.DeleteFunc(s.feeds, func(f *feed) bool { return f.gone }), false
 	s.signal(s.wake)
 }
 

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,7 @@ type source struct {
 
 	mu      sync.Mutex
 	feeds   []*feed       // what is assigned, in order of assignment
+	settled bool          // feeds are what the group gave us; false while it rebalances
 	turns   map[int32]int // requests sent, by broker: rotates the order in which partitions are asked for
 	ready   []*feed       // hold data, the next to be served first
 	look    bool          // a broker may be free for a request
@@ -84,6 +86,8 @@ type feed struct {
 	fails     int
 	cut       int // answers in a row that held nothing but a cut batch
 	batch     int // size of the largest batch that was cut lately
+
+	until int64 // the position to end at, -1: none; see SinkSpec.ReadBack
 
 	reader *wire.Reader // what was fetched and not yet returned; of the goroutine that calls Fetch
 }
@@ -190,6 +194,9 @@ func (s *source) turnOf(room connectors.Room) (*feed, time.Duration, error) {
 		}
 		s.discard(f)
 		wait = 0
+	}
+	if s.ended() {
+		return nil, 0, io.EOF
 	}
 	if err := s.trouble; err != nil {
 		s.trouble = nil

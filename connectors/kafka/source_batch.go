@@ -37,6 +37,7 @@ func (s *source) take(f *feed, room connectors.Room) (*connectors.Batch, error) 
 		err = nil
 		out.HoldRaw(f.topic, corrupt)
 	}
+	more = f.trim(out) && more
 	if s.taken(f, before, more, err != nil) || len(out.Messages) == 0 {
 		out.Release()
 		s.outs.Put(out)
@@ -59,6 +60,9 @@ func (s *source) taken(f *feed, before int64, more, failed bool) (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.next = f.reader.Next()
+	if f.ended() {
+		f.next = f.until
+	}
 	switch {
 	case f.gone || !more:
 		if f.next == before && !f.gone {

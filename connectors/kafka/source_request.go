@@ -35,7 +35,7 @@ func (s *source) request(room connectors.Room, now time.Time) time.Duration {
 	}
 	asks := map[int32]*ask{}
 	for _, f := range s.feeds {
-		if f.leader < 0 || !f.located || s.busy[f.leader] {
+		if f.leader < 0 || !f.located || s.busy[f.leader] || f.ended() {
 			continue
 		}
 		a := asks[f.leader]

@@ -29,6 +29,8 @@ type JetStreamSourceConfig struct {
 	Consumer   Consumer            `yaml:"consumer"`
 	Shared     bool                `yaml:"shared"`   // several daemons read one durable side by side, without order
 	AckWait    connectors.Duration `yaml:"ack_wait"` // 0: 10m, or 1m if shared
+
+	until uint64 // the stream sequence to end at; 0: none
 }
 
 // Consumer says what may be done to the durable consumer.

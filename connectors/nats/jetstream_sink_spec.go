@@ -23,6 +23,9 @@ func jetStreamSinkSpec(c JetStreamSinkConfig, about connectors.About) (*connecto
 		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
 			return openSinkLog(&c, &env), nil
 		},
+		ReadBack: func(name string, held []connectors.Range) (*connectors.SourceSpec, error) {
+			return readBack(&c, subjects, name, held)
+		},
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type jetStreamSource struct {
 	origin   string
 
 	gaps     gapFinder
+	looked   chan struct{} // capacity 1, nil unless the source ends: how much there is was looked at
 	position atomic.Int64  // the highest stream sequence returned by this ownership
 	settled  atomic.Uint64 // the acknowledgement floor as last seen
 	finished atomic.Uint64 // the highest stream sequence committed by this ownership
@@ -91,6 +93,9 @@ func prepareJetStreamSource(cfg JetStreamSourceConfig, env connectors.Env, pace 
 		s.window = defaultWindow
 	}
 	s.lag.Store(-1)
+	if cfg.until > 0 {
+		s.looked = make(chan struct{}, 1)
+	}
 	s.facts = sourceFacts(&cfg)
 	s.conn = dial(&cfg.Connection, &env, true)
 	s.durable = durable{conn: s.conn, stream: cfg.Stream, name: cfg.Durable}
@@ -149,7 +154,7 @@ func (s *jetStreamSource) Fetch(ctx context.Context, room connectors.Room) (*con
 			return b, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.As(err, &noRoom):
+		case errors.As(err, &noRoom), errors.Is(err, io.EOF):
 			return nil, err
 		}
 		p.end(err)
@@ -179,6 +184,9 @@ func (s *jetStreamSource) awaitEnd(ctx context.Context, p *pullSession) error {
 // fetch returns the next batch of p, or the reason why p is over.
 func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connectors.Room) (*connectors.Batch, error) {
 	for {
+		if s.ended(p) {
+			return nil, io.EOF
+		}
 		if err := p.pull(room); err != nil {
 			if errors.Is(err, errNoRoom) {
 				return nil, &connectors.NoRoomError{Need: room.Bytes + 2*messageOverhead}
@@ -194,12 +202,16 @@ func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connec
 			}
 			// The server does not tell the size, so this is the most it can be.
 			return nil, &connectors.NoRoomError{Need: max(room.Bytes+1, grown(p.conn.maxPayload())+2*messageOverhead)}
-		case errors.Is(err, errPullEnded):
+		case errors.Is(err, errPullEnded), errors.Is(err, errLooked):
 			continue
 		case err != nil:
 			return nil, err
 		}
 		p.narrow = false
+		if s.beyond(e.Stream) {
+			p.carry = append([]entry{e}, p.carry...)
+			continue
+		}
 		if e.memory > room.Bytes && !room.Alone {
 			p.carry = append([]entry{e}, p.carry...)
 			return nil, &connectors.NoRoomError{Need: e.memory}
@@ -219,7 +231,7 @@ func (s *jetStreamSource) next(ctx context.Context, p *pullSession) (entry, erro
 			p.carry = p.carry[1:]
 			return e, nil
 		}
-		m, err := s.receive(ctx, p, silentAfter)
+		m, err := s.receive(ctx, p, silentAfter, s.looked)
 		if err != nil {
 			return entry{}, err
 		}
@@ -239,8 +251,8 @@ func (s *jetStreamSource) next(ctx context.Context, p *pullSession) (entry, erro
 	}
 }
 
-// receive waits for whatever comes on the session's channel.
-func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent time.Duration) (*nats.Msg, error) {
+// receive waits for whatever comes on the session's channel, or for looked, which may be nil.
+func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent time.Duration, looked <-chan struct{}) (*nats.Msg, error) {
 	select {
 	case m := <-p.ch:
 		return m, nil
@@ -254,6 +266,8 @@ func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent ti
 		return nil, ctx.Err()
 	case <-p.over:
 		return nil, p.err
+	case <-looked:
+		return nil, errLooked
 	case <-s.timer.C:
 		return nil, fmt.Errorf("nothing has come for %v, not even a heartbeat", silent)
 	}
@@ -347,7 +361,7 @@ func (s *jetStreamSource) ready(p *pullSession, room int64) (entry, bool) {
 				return entry{}, false
 			}
 		}
-		if e.memory > room {
+		if e.memory > room || s.beyond(e.Stream) {
 			p.carry = append([]entry{e}, p.carry...)
 			return entry{}, false
 		}

@@ -74,7 +74,7 @@ func (r *redelivery) pull(ctx context.Context) (came int, err error) {
 		return 0, err
 	}
 	for slot.messages > 0 {
-		msg, err := r.s.receive(ctx, p, requestTimeout)
+		msg, err := r.s.receive(ctx, p, requestTimeout, nil)
 		if err != nil {
 			return came, err
 		}

@@ -429,6 +429,10 @@ func (s *jetStreamSource) poll(ctx context.Context, p *pullSession, filtered boo
 		lag += int64(info.Delivered.Consumer - taken)
 	}
 	s.lag.Store(lag)
+	select {
+	case s.looked <- struct{}{}:
+	default:
+	}
 	if !p.ordered {
 		return nil
 	}
