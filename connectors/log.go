@@ -37,6 +37,9 @@ type Range struct {
 	Partition  string
 	Origin     string // as Batch.Origin; empty in the log of a sink that is no source's
 	First, End int64
+	// Sparse says that messages vanish from the middle too: a compacted topic, a stream that keeps the
+	// newest of each subject. A position without a message may then have had one.
+	Sparse bool
 }
 
 // Positions are what a source has committed upstream, to be seen and to be set by an operator. Seeing

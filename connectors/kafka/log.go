@@ -132,6 +132,10 @@ func (l *topicLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 	if err != nil {
 		return nil, err
 	}
+	compacted, err := l.compacted(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
 	slices.Sort(names)
 	var all []connectors.Range
 	for _, name := range names {
@@ -148,7 +152,9 @@ func (l *topicLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 				return nil, err
 			}
 			part := partName(name, n)
-			all = append(all, connectors.Range{Partition: part, Origin: originOf(known.Cluster, part), First: first, End: max(first, end)})
+			all = append(all, connectors.Range{
+				Partition: part, Origin: originOf(known.Cluster, part), First: first, End: max(first, end), Sparse: compacted[name],
+			})
 		}
 	}
 	return all, nil
@@ -163,6 +169,25 @@ func (l *topicLog) bounds(ctx context.Context, topics ...string) (starts, ends k
 		ends, err = l.admin.ListEndOffsets(ctx, topics...)
 	}
 	return starts, ends, l.explain(err)
+}
+
+// compacted tells which topics are compacted. A source's whose configuration may not be seen counts as
+// such: what it lacks may have been there. A sink's does not: what it lacks is missing.
+func (l *topicLog) compacted(ctx context.Context, topics ...string) (map[string]bool, error) {
+	all, err := l.admin.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	is := map[string]bool{}
+	for _, one := range all {
+		is[one.Name] = one.Err != nil && l.sink == nil
+		for _, c := range one.Configs {
+			if c.Key == "cleanup.policy" && c.Value != nil && strings.Contains(*c.Value, "compact") {
+				is[one.Name] = true
+			}
+		}
+	}
+	return is, nil
 }
 
 func offsetOf(all kadm.ListedOffsets, topic string, n int32) (int64, error) {

@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -223,6 +225,23 @@ func TestLogUnreachable(t *testing.T) {
 	l := openTestLog(t, connectortest.SourceSpec(t, Plugin(), config+"topics: orders").Log, connectors.Env{})
 	if _, err := l.Ranges(testContext(t)); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A log logs in as its connection says, with the password that stands in the file by then.
+func TestLogLogsIn(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "orders"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "secret"))
+	file := filepath.Join(t.TempDir(), "password")
+	config := defaultSource(connectortest.About())
+	config.Brokers, config.Topics, config.Username, config.Password = c.ListenAddrs(), connectors.List{"orders"}, "u", connectors.SecretFile(file)
+	for password, works := range map[string]bool{"secret": true, "wrong": false} {
+		if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := openTestLog(t, func(context.Context, connectors.Env) (connectors.Log, error) { return openSourceLog(&config) }, connectors.Env{})
+		if _, err := l.Ranges(testContext(t)); (err == nil) != works {
+			t.Errorf("%s: %v", password, err)
+		}
 	}
 }
 

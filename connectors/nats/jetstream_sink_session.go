@@ -139,7 +139,7 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 	}
 	return &session{
 		socket: socket, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
-		origin: originOf(nc, s.cfg.Stream),
+		origin: originOf(nc, stream.Created, s.cfg.Stream),
 		fast:   s.cfg.Mode != "pipelined" && stream.Config.AllowBatched,
 	}, nil
 }

@@ -28,6 +28,7 @@ type streamInfo struct {
 		FirstSeq  uint64    `json:"first_seq"`
 		LastSeq   uint64    `json:"last_seq"`
 		FirstTime time.Time `json:"first_ts"`
+		Deleted   int64     `json:"num_deleted"` // in the middle
 	} `json:"state"`
 }
 

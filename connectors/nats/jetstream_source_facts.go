@@ -42,7 +42,7 @@ func (s *jetStreamSource) describe(nc *nats.Conn, stream *streamInfo, info *cons
 	}
 	s.mu.Lock()
 	s.facts = f
-	s.origin = originOf(nc, s.cfg.Stream)
+	s.origin = originOf(nc, stream.Created, s.cfg.Stream)
 	s.mu.Unlock()
 }
 

@@ -204,7 +204,7 @@ func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo,
 // may have made it meanwhile.
 func (s *jetStreamSource) unpositioned(ctx context.Context, nc *nats.Conn, stream *streamInfo) error {
 	lost := s.env.Host.Unpositioned(ctx, connectors.Range{
-		Partition: s.cfg.Stream, Origin: originOf(nc, s.cfg.Stream),
+		Partition: s.cfg.Stream, Origin: originOf(nc, stream.Created, s.cfg.Stream),
 		First: int64(max(1, stream.State.FirstSeq)), End: int64(stream.State.LastSeq) + 1,
 	})
 	if !connectors.IsPermanent(lost) {

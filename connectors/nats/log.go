@@ -68,8 +68,10 @@ func (l *streamLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 		return nil, forbidden(err)
 	}
 	r := connectors.Range{
-		Partition: l.durable.stream, Origin: originOf(nc, l.durable.stream),
+		Partition: l.durable.stream, Origin: originOf(nc, info.Created, l.durable.stream),
 		First: int64(max(1, info.State.FirstSeq)), End: int64(info.State.LastSeq) + 1,
+		// What somebody has deleted from a sink by hand is missing there.
+		Sparse: info.sparse() || l.durable.name != "" && info.State.Deleted > 0,
 	}
 	r.First = min(r.First, r.End)
 	return []connectors.Range{r}, nil

@@ -182,6 +182,31 @@ func TestLogLeavesNoConsumer(t *testing.T) {
 	}
 }
 
+// A server that was given no name makes up another one at each start. Its streams stay the same ones.
+func TestOriginLasts(t *testing.T) {
+	var origins []string
+	dir := t.TempDir()
+	for range 2 {
+		srv := startServer(t, func(o *server.Options) { o.StoreDir = dir })
+		js, err := jetstream.New(client(t, srv.ClientURL()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
+			t.Fatal(err)
+		}
+		all, err := (&streamTest{t: t, server: srv}).openTestLog("").Ranges(logContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		origins = append(origins, all[0].Origin)
+		stopServer(srv)
+	}
+	if origins[0] != origins[1] || !strings.HasSuffix(origins[0], "/S") {
+		t.Errorf("%q", origins)
+	}
+}
+
 func TestLogOfAnotherPartition(t *testing.T) {
 	st := newStreamTest(t, nil)
 	l := st.openTestLog("")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -52,11 +54,15 @@ func (s *jetStreamSink) Place(ctx context.Context) (string, error) {
 	return sess.origin, nil
 }
 
-// originOf names a stream world-wide.
-func originOf(nc *nats.Conn, stream string) string {
+// originOf names a stream world-wide and lastingly: a server that was given no name makes up another one
+// whenever it starts, but its streams keep the time they were created at.
+func originOf(nc *nats.Conn, created time.Time, stream string) string {
 	home := nc.ConnectedClusterName()
 	if home == "" {
 		home = nc.ConnectedServerName()
+	}
+	if home == nc.ConnectedServerId() {
+		home = strconv.FormatInt(created.UnixNano(), 10)
 	}
 	return "nats:" + home + "/" + stream
 }

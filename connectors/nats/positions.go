@@ -41,7 +41,11 @@ func (p positions) Committed(ctx context.Context) ([]connectors.Position, error)
 	if err != nil {
 		return nil, err
 	}
-	at := connectors.Position{Partition: p.s.cfg.Stream, Origin: originOf(nc, p.s.cfg.Stream)}
+	stream, err := p.s.durable.streamInfo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := connectors.Position{Partition: p.s.cfg.Stream, Origin: originOf(nc, stream.Created, p.s.cfg.Stream)}
 	info, err := p.s.durable.info(ctx)
 	switch {
 	case isAPIError(err, errCodeConsumerNotFound):
