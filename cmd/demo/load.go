@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// idHeader is how the verification knows a message again, whatever happened to the rest of it.
-	idHeader   = "Demo-Id"
 	noteHeader = "Demo-Note"
 	// step is how often the load sends what its rate has made due.
 	step = 20 * time.Millisecond
@@ -95,7 +93,6 @@ func order(i int64) *kgo.Record {
 		Key:   fmt.Appendf(nil, "customer-%02d", i%keys),
 		Value: fmt.Appendf(nil, `{"order":%d,"items":%d,"total":"%d.%02d"}`, i, 1+i%7, i%300, i%100),
 		Headers: []kgo.RecordHeader{
-			{Key: idHeader, Value: fmt.Appendf(nil, "order-%d", i)},
 			{Key: noteHeader, Value: []byte("first")}, {Key: noteHeader, Value: fmt.Appendf(nil, "second %d", i%3)},
 		},
 	}
@@ -145,7 +142,6 @@ func (l *load) intoJetStream(ctx context.Context, b *brokers) error {
 func measurement(i int64) *nats.Msg {
 	m := nats.NewMsg(fmt.Sprintf("telemetry.sensor-%02d", i%keys))
 	m.Data = fmt.Appendf(nil, `{"measurement":%d,"celsius":%d.%d}`, i, 15+i%10, i%10)
-	m.Header[idHeader] = []string{fmt.Sprintf("measurement-%d", i)}
 	m.Header[noteHeader] = []string{"one", "two"}
 	return m
 }
