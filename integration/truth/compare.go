@@ -1,11 +1,18 @@
 package truth
 
 import (
+	"context"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/sluice-bridge/sluice/cmd/verify"
+	"github.com/sluice-bridge/sluice/connectors"
 )
 
-// Report says how a sink's log differs from its source's.
+// Report says how a sink's log differs from its source's; see package verify.
 type Report struct {
 	Source, Sink int   // messages
 	Lost         int64 // in the source, not in the sink
@@ -37,19 +44,10 @@ func (r *Report) String() string {
 	return s
 }
 
-const maxFindings = 20
-
-func (r *Report) add(count *int64, format string, args ...any) {
-	*count++
-	if len(r.Findings) < maxFindings {
-		r.Findings = append(r.Findings, fmt.Sprintf(format, args...))
-	}
-}
-
 // Compare compares the logs, each in the order of its offsets within a partition, in the given fields.
-// The error says that the source itself is unfit: an id twice or none.
+// A message is known by its id, whatever the bridge says of where it is from. The error says that the
+// source itself is unfit: an id twice or none.
 func Compare(source, sink []Entry, fields ...Field) (*Report, error) {
-	r := &Report{Source: len(source), Sink: len(sink)}
 	byID := make(map[int64]*Entry, len(source))
 	for i := range source {
 		e := &source[i]
@@ -61,46 +59,137 @@ func Compare(source, sink []Entry, fields ...Field) (*Report, error) {
 		}
 		byID[e.ID] = e
 	}
-	seen := make(map[int64]bool, len(source))
-	type lane struct{ source, sink int32 }
-	last := map[lane]int64{}
-	for i := range sink {
-		got := &sink[i]
-		want := byID[got.ID]
-		if want == nil {
-			r.add(&r.Phantom, "phantom: sink %d@%d (%s) is of no source message", got.Partition, got.Offset, got.Subject)
-			continue
-		}
-		if differ := differences(want, got, fields); differ != "" {
-			r.add(&r.Altered, "altered: source %d@%d, sink %d@%d: %s", want.Partition, want.Offset, got.Partition, got.Offset, differ)
-		}
-		if seen[got.ID] {
-			r.add(&r.Doubled, "doubled: source %d@%d, again at sink %d@%d", want.Partition, want.Offset, got.Partition, got.Offset)
-			continue
-		}
-		seen[got.ID] = true
-		l := lane{want.Partition, got.Partition}
-		if before, ok := last[l]; ok && want.Offset < before {
-			r.add(&r.Reordered, "reordered: source %d@%d stands at sink %d@%d behind source offset %d",
-				want.Partition, want.Offset, got.Partition, got.Offset, before)
-			continue
-		}
-		last[l] = want.Offset
+	here, there := newEntries(source, nil, fields), newEntries(sink, byID, fields)
+	compared, err := verify.Compare(context.Background(), verify.Ends{Source: here, Sink: there}, verify.Options{Whole: true})
+	if err != nil {
+		return nil, err
 	}
-	for i := range source {
-		if e := &source[i]; !seen[e.ID] {
-			r.add(&r.Lost, "lost: source %d@%d", e.Partition, e.Offset)
-		}
+	n := compared.Counts
+	r := &Report{
+		Source: len(source), Sink: len(sink), Lost: n[verify.Lost], Doubled: n[verify.Doubled], Phantom: n[verify.Phantom],
+		Reordered: n[verify.Reordered], Altered: n[verify.Altered],
+	}
+	for i := range compared.Findings {
+		r.Findings = append(r.Findings, there.describe(&compared.Findings[i]))
 	}
 	return r, nil
 }
 
-func differences(want, got *Entry, fields []Field) string {
-	var differ []string
-	for _, f := range fields {
-		if want.Prints[f] != got.Prints[f] {
-			differ = append(differ, f.String())
+// entries are a log made of entries: it holds their prints, and for a sink the place in the source of the
+// message with the same id as Sluice-Origin. The positions of a sink's are counted, so that they ascend
+// whatever stands there.
+type entries struct {
+	parts  map[int32][]*Entry
+	byID   map[int64]*Entry // nil: a source's
+	fields []Field
+}
+
+func newEntries(all []Entry, byID map[int64]*Entry, fields []Field) *entries {
+	l := &entries{parts: map[int32][]*Entry{}, byID: byID, fields: fields}
+	for i := range all {
+		l.parts[all[i].Partition] = append(l.parts[all[i].Partition], &all[i])
+	}
+	if len(all) == 0 && byID == nil {
+		l.parts[0] = nil // for what a sink holds of nothing
+	}
+	return l
+}
+
+func (l *entries) name(partition int32) string {
+	if l.byID == nil {
+		return fmt.Sprint("source ", partition)
+	}
+	return fmt.Sprint(partition)
+}
+
+// Ranges implements connectors.Log.
+func (l *entries) Ranges(context.Context) (all []connectors.Range, err error) {
+	for n, part := range l.parts {
+		r := connectors.Range{Partition: l.name(n), Origin: "truth:" + l.name(n), End: int64(len(part))}
+		if l.byID == nil && len(part) > 0 {
+			r.First, r.End = part[0].Offset, part[len(part)-1].Offset+1
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// Find implements connectors.Log. Nobody asks.
+func (*entries) Find(context.Context, string, time.Time) (int64, error) {
+	return 0, fmt.Errorf("entries have no times of their own")
+}
+
+// Close implements connectors.Log.
+func (*entries) Close(context.Context) error { return nil }
+
+// Read implements connectors.Log.
+func (l *entries) Read(_ context.Context, partition string, from, to int64, visit func(*connectors.Message) error) error {
+	part := l.part(partition)
+	first := int(from)
+	if l.byID == nil {
+		first, _ = slices.BinarySearchFunc(part, from, func(e *Entry, at int64) int { return int(e.Offset - at) })
+	}
+	for i := first; i < len(part); i++ {
+		m := l.message(part[i])
+		if l.byID != nil {
+			m.Offset = int64(i)
+		}
+		if m.Offset >= to {
+			return nil
+		}
+		if err := visit(&m); err != nil {
+			return err
 		}
 	}
-	return strings.Join(differ, ", ")
+	return nil
+}
+
+func (l *entries) part(name string) []*Entry {
+	for n := range l.parts {
+		if l.name(n) == name {
+			return l.parts[n]
+		}
+	}
+	return nil
+}
+
+// message returns an entry as a message: a print for each field that is compared.
+func (l *entries) message(e *Entry) connectors.Message {
+	m := connectors.Message{Key: []byte{}, Value: []byte{}, Offset: e.Offset}
+	for _, f := range l.fields {
+		text := binary.BigEndian.AppendUint64(nil, e.Prints[f])
+		switch f {
+		case Key:
+			m.Key = text
+		case Value:
+			m.Value = text
+		case Time:
+			m.Time = time.UnixMilli(int64(e.Prints[f]))
+		default:
+			m.Headers = append(m.Headers, connectors.Header{Key: f.String(), Value: text})
+		}
+	}
+	if l.byID == nil {
+		return m
+	}
+	origin := "truth:source 0/999999999999999999" // of no message
+	if from := l.byID[e.ID]; from != nil {
+		origin = fmt.Sprintf("truth:source %d/%d", from.Partition, from.Offset)
+	}
+	m.Headers = append(m.Headers, connectors.Header{Key: connectors.OriginHeader, Value: []byte(origin)})
+	return m
+}
+
+// describe tells a finding with the places that the entries have.
+func (l *entries) describe(f *verify.Finding) string {
+	if f.Sink != (verify.Place{}) {
+		f.Sink.Position = l.part(f.Sink.Partition)[f.Sink.Position].Offset
+	}
+	if f.First != nil {
+		f.First.Position = l.part(f.First.Partition)[f.First.Position].Offset
+	}
+	if f.Kind == verify.Phantom {
+		f.Detail = "it is of no source message"
+	}
+	return f.String()
 }
