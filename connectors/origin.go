@@ -108,6 +108,11 @@ func AppendOrigin(dst []byte, b *Batch, m *Message, origin []byte, hops int) []b
 		place, _ := CutHops(origin)
 		dst = append(dst, place...)
 	}
+	return AppendHops(dst, hops)
+}
+
+// AppendHops appends what stands behind the place in a value of the header.
+func AppendHops(dst []byte, hops int) []byte {
 	dst = append(dst, hopsMark...)
 	return strconv.AppendInt(dst, int64(hops), 10)
 }

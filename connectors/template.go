@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -60,6 +61,11 @@ func (t *Template) Prefix() string {
 // Constant reports whether the template has no places.
 func (t *Template) Constant() bool {
 	return len(t.parts) == 0 || len(t.parts) == 1 && t.parts[0].name == ""
+}
+
+// Names reports whether a place has one of the names.
+func (t *Template) Names(names ...string) bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name != "" && slices.Contains(names, p.name) })
 }
 
 // Append fills the template for m of b and appends it to dst. Filled-in values pass through escape,

@@ -42,6 +42,11 @@ type headerEncoder struct {
 	hops  int  // as Env.MaxHops
 
 	list []byte // the encoded list of headers
+
+	// What consecutive messages have in common, and its form in a block.
+	origin, place []byte // Batch.Origin
+	second        int64  // the time in whole seconds; its text without fraction and zone is clock
+	clock         []byte
 }
 
 // append appends the header block of m, which is of b, to dst: nothing where there are no headers,
@@ -59,7 +64,7 @@ func (e *headerEncoder) append(dst []byte, b *connectors.Batch, m *connectors.Me
 	if err != nil {
 		return dst[:start], err
 	}
-	dst = appendOwn(dst, m)
+	dst = e.appendOwn(dst, m)
 	if !exact {
 		e.list = appendList(e.list[:0], m.Headers)
 		dst = append(dst, headerHeaders+": "...)
@@ -68,7 +73,7 @@ func (e *headerEncoder) append(dst []byte, b *connectors.Batch, m *connectors.Me
 	}
 	bare := len(dst)
 	for i := range m.Headers {
-		if h := &m.Headers[i]; h.Key != headerOrigin && plainName(h.Key) && plainValue(h.Value) {
+		if h := &m.Headers[i]; h.Key != headerOrigin && (exact || plainName(h.Key) && plainValue(h.Value)) {
 			dst = appendLine(dst, h.Key, h.Value)
 		}
 	}
@@ -135,9 +140,21 @@ func (e *headerEncoder) appendOrigin(dst []byte, b *connectors.Batch, m *connect
 		return dst, err
 	}
 	dst = append(dst, headerOrigin+": "...)
-	start := len(dst)
-	dst = connectors.AppendOrigin(dst, b, m, origin, hops)
-	printable(dst[start:])
+	if b.Origin == "" {
+		start := len(dst)
+		dst = connectors.AppendOrigin(dst, b, m, origin, hops)
+		printable(dst[start:])
+		return append(dst, '\r', '\n'), nil
+	}
+	if b.Origin != string(e.origin) {
+		e.origin = append(e.origin[:0], b.Origin...)
+		e.place = append(e.place[:0], b.Origin...)
+		printable(e.place)
+	}
+	dst = append(dst, e.place...)
+	dst = append(dst, '/')
+	dst = strconv.AppendInt(dst, m.Offset, 10)
+	dst = connectors.AppendHops(dst, hops)
 	return append(dst, '\r', '\n'), nil
 }
 
@@ -150,7 +167,7 @@ func appendPlace(dst []byte, b *connectors.Batch, m *connectors.Message) []byte 
 }
 
 // appendOwn writes what a NATS message has no field for.
-func appendOwn(dst []byte, m *connectors.Message) []byte {
+func (e *headerEncoder) appendOwn(dst []byte, m *connectors.Message) []byte {
 	if m.Key != nil {
 		dst = append(dst, headerKey+": "...)
 		if plainValue(m.Key) && !bytes.HasPrefix(m.Key, []byte(base64Mark)) {
@@ -163,7 +180,7 @@ func appendOwn(dst []byte, m *connectors.Message) []byte {
 	}
 	if !m.Time.IsZero() {
 		dst = append(dst, headerTime+": "...)
-		dst = appendTime(dst, m.Time)
+		dst = e.appendTime(dst, m.Time)
 		dst = append(dst, '\r', '\n')
 	}
 	if m.Value == nil {
@@ -172,15 +189,37 @@ func appendOwn(dst []byte, m *connectors.Message) []byte {
 	return dst
 }
 
-func appendTime(dst []byte, t time.Time) []byte {
+// appendTime appends time.RFC3339Nano in UTC. Nearly always only the fraction differs from the message
+// before.
+func (e *headerEncoder) appendTime(dst []byte, t time.Time) []byte {
+	if second := t.Unix(); len(e.clock) > 0 && second == e.second {
+		dst = append(dst, e.clock...)
+		return append(appendFraction(dst, t.Nanosecond()), 'Z')
+	}
 	t = t.UTC()
 	if y := t.Year(); y >= 0 && y <= 9999 {
-		return t.AppendFormat(dst, time.RFC3339Nano)
+		e.second, e.clock = t.Unix(), t.AppendFormat(e.clock[:0], "2006-01-02T15:04:05")
+		dst = append(dst, e.clock...)
+		return append(appendFraction(dst, t.Nanosecond()), 'Z')
 	}
 	dst = append(dst, '@')
 	dst = strconv.AppendInt(dst, t.Unix(), 10)
 	dst = append(dst, '.')
 	return strconv.AppendInt(dst, int64(t.Nanosecond()), 10)
+}
+
+// appendFraction appends a fraction of a second, "." and its digits without zeros at the end.
+func appendFraction(dst []byte, nanoseconds int) []byte {
+	if nanoseconds == 0 {
+		return dst
+	}
+	var digits [10]byte
+	for i := len(digits) - 1; i > 0; i-- {
+		digits[i] = '0' + byte(nanoseconds%10)
+		nanoseconds /= 10
+	}
+	digits[0] = '.'
+	return append(dst, bytes.TrimRight(digits[:], "0")...)
 }
 
 func appendLine(dst []byte, name string, value []byte) []byte {

@@ -278,3 +278,18 @@ func TestMessageComesBackThroughServer(t *testing.T) {
 		t.Fatalf("a header was obeyed: %+v, %v", info, err)
 	}
 }
+
+// The text of a time does not depend on the message before.
+func TestTimesOfOneEncoder(t *testing.T) {
+	e := &headerEncoder{add: true}
+	second := rapid.Int64Range(1_700_000_000, 1_700_000_002)
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(second.Draw(t, "second"), rapid.OneOf(rapid.Int64Range(0, 999_999_999), rapid.Just(int64(120_000_000)), rapid.Just(int64(0))).Draw(t, "nano"))
+		if rapid.Bool().Draw(t, "far") {
+			at = at.AddDate(rapid.IntRange(-2000, 8100).Draw(t, "years"), 0, 0)
+		}
+		if got, want := string(e.appendTime(nil, at)), at.UTC().Format(time.RFC3339Nano); at.UTC().Year() <= 9999 && got != want {
+			t.Fatalf("%q, want %q", got, want)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -158,16 +159,27 @@ func (f *flight) refuseOne(i int, err error) {
 	f.refused[i] = err
 }
 
-// quickAck reads the usual acknowledgement, {"stream":"X", "seq":1}, without a JSON decoder.
+// quickAck reads the usual acknowledgement without a JSON decoder: {"stream":"X","seq":1}, with
+// "domain":"Y" between where the server has one.
 func (f *flight) quickAck(data []byte) (seq uint64, ok bool) {
-	const before, between = `{"stream":"`, `", "seq":`
-	n := len(before) + len(f.stream) + len(between)
-	if len(data) < n+2 || string(data[:len(before)]) != before ||
-		string(data[len(before):len(before)+len(f.stream)]) != f.stream ||
-		string(data[len(before)+len(f.stream):n]) != between || data[len(data)-1] != '}' {
+	const before, domain, number = `{"stream":"`, `,"domain":"`, `,"seq":`
+	rest, ok := bytes.CutPrefix(data, []byte(before))
+	if !ok || len(rest) <= len(f.stream) || string(rest[:len(f.stream)]) != f.stream || rest[len(f.stream)] != '"' {
 		return 0, false
 	}
-	for _, c := range data[n : len(data)-1] {
+	rest = rest[len(f.stream)+1:]
+	if named, ok := bytes.CutPrefix(rest, []byte(domain)); ok {
+		end := bytes.IndexByte(named, '"')
+		if end < 0 {
+			return 0, false
+		}
+		rest = named[end+1:]
+	}
+	rest, ok = bytes.CutPrefix(rest, []byte(number))
+	if !ok || len(rest) < 2 || len(rest) > 20 || rest[len(rest)-1] != '}' {
+		return 0, false
+	}
+	for _, c := range rest[:len(rest)-1] {
 		if c < '0' || c > '9' {
 			return 0, false
 		}

@@ -21,6 +21,8 @@ const (
 type framer struct {
 	headers headerEncoder
 	subject []byte
+	source  []byte // where the message was read from for which subject was made
+	made    bool   // subject is good for all that were read from source
 	block   []byte
 	reply   []byte
 	checked []byte // the last subject that was found to be the stream's
@@ -29,8 +31,12 @@ type framer struct {
 // encode makes subject and block of a message. A Permanent error refuses it.
 func (f *framer) encode(subjects *subjects, maxPayload int64, b *connectors.Batch, m *connectors.Message) error {
 	var err error
-	if f.subject, err = subjects.append(f.subject[:0], b, m); err != nil {
-		return err
+	if !f.made || string(f.source) != m.Subject {
+		f.made = false
+		if f.subject, err = subjects.append(f.subject[:0], b, m); err != nil {
+			return err
+		}
+		f.source, f.made = append(f.source[:0], m.Subject...), subjects.source
 	}
 	if f.block, err = f.headers.append(f.block[:0], b, m); err != nil {
 		return err

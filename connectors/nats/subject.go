@@ -25,6 +25,7 @@ const (
 type subjects struct {
 	template *connectors.Template
 	constant []byte // the subject, where the template has no places
+	source   bool   // it depends on nothing but where a message was read from
 }
 
 // defaultSubject is the template of a sink for which none is configured.
@@ -48,6 +49,7 @@ func newSubjects(t *connectors.Template) (*subjects, error) {
 	if t.Constant() {
 		s.constant = sample
 	}
+	s.source = !t.Names("key", "partition", "offset")
 	return s, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sluice-bridge/sluice/integration/bench/profile"
@@ -33,9 +34,14 @@ const (
 )
 
 // contenders returns who takes part in a setting.
-func contenders(s *setting) []*contender {
+func (b *bench) contenders(s *setting) []*contender {
 	all := []*contender{{nameSluice, whole, sluice}, {nameByHand, whole, byHand}}
+	if b.against != "" {
+		all = slices.Insert(all, 1, &contender{nameSluice + ", " + filepath.Base(b.against), whole, sluiceAgainst})
+	}
 	switch {
+	case b.noCeilings:
+		return all
 	case s.toKafka:
 		return append(all, &contender{"only pulling, AckAll", consumes, ceiling("pull")},
 			&contender{"only producing, idempotent", produces, ceiling("produce")})
@@ -64,6 +70,12 @@ func sluice(b *bench, r *trial) (program string, args []string, err error) {
 		program = b.programs.profiled
 	}
 	return program, []string{"run", "-c", file, "--admin", "127.0.0.1:0", "--log-format", "json"}, os.WriteFile(file, []byte(text), 0o600)
+}
+
+// sluiceAgainst is sluice with the build that the flags name.
+func sluiceAgainst(b *bench, r *trial) (program string, args []string, err error) {
+	_, args, err = sluice(b, r)
+	return b.against, args, err
 }
 
 func byHand(b *bench, r *trial) (program string, args []string, err error) {

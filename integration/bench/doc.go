@@ -6,6 +6,7 @@
 //	go run ./integration/bench -sizes 100 -directions k2j -runs 5
 //	go run ./integration/bench -tables latency,scale,distance
 //	go run ./integration/bench -profiles /tmp/profiles
+//	go run ./integration/bench -against ./before    with another build of cmd/sluice in turn
 //	go run ./integration/bench -append              also into RESULTS.md
 //
 // Everything is a process of its own. The contenders of one setting run in turn, as often as -runs says,

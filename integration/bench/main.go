@@ -24,6 +24,8 @@ type options struct {
 	profiles   string
 	dir        string
 	record     bool
+	against    string
+	noCeilings bool
 }
 
 func main() {
@@ -45,9 +47,12 @@ func parse() (*options, error) {
 	sizes := flag.String("sizes", "100,1024,16384", "bytes of a value; `list`")
 	flag.StringVar(&o.profiles, "profiles", "", "`directory` for a profile of each process; it costs a little")
 	flag.StringVar(&o.dir, "dir", "", "`directory` for the brokers' data; default: the system's temporary one")
+	flag.StringVar(&o.against, "against", "", "another build of cmd/sluice, a `file`, that takes part as a row of its own")
+	flag.BoolVar(&o.noCeilings, "no-ceilings", false, "leave out what does half of the work only")
 	flag.BoolVar(&o.record, "append", false, "append the tables to integration/bench/RESULTS.md")
 	flag.Parse()
 	if o.short {
+		o.noCeilings = true
 		o.rounds, o.load = 1, o.load/20
 	}
 	o.tables, o.directions = strings.Split(*tables, ","), strings.Split(*directions, ",")

@@ -32,10 +32,8 @@ func (b *bench) throughput(ctx context.Context) ([]*part, error) {
 	var parts []*part
 	for _, s := range all {
 		p := &part{setting: s}
-		for _, c := range contenders(s) {
-			if !b.short || c.half == whole {
-				p.rows = append(p.rows, &row{contender: c})
-			}
+		for _, c := range b.contenders(s) {
+			p.rows = append(p.rows, &row{contender: c})
 		}
 		for round := range b.rounds {
 			for _, r := range p.rows {
