@@ -35,6 +35,14 @@
 // whatever the sink would say of it by then, and nothing else is. A gap halts only where the route says
 // so; the position stays before it until the operator resumes, which accepts it.
 //
+// # Positions
+//
+// Where upstream has no position of a partition the source asks (Host.Unpositioned) and the bridge looks back
+// through the sink for messages of it, by their Sluice-Origin: a first start finds none. An operator sets
+// positions between two runs (operate): the run is drained as for a halt, and the source refuses where somebody
+// else still reads. What the sink holds ends raggedly where a route was killed; resumePoint tells how it is
+// gone on from without a hole.
+//
 // # Invariants
 //
 // They are cited by number where the code upholds them.

@@ -91,7 +91,8 @@ func (r *Route) haltStatus(cause error) *telemetry.HaltStatus {
 	return s
 }
 
-// awaitResume holds a halted route until Resume or the end of ctx, and reports which.
+// awaitResume holds a halted route until it may go on or ctx ends, and reports which. It goes on by Resume or
+// when an order has been carried out.
 func (r *Route) awaitResume(ctx context.Context, cause error) bool {
 	resume := make(chan struct{})
 	status := r.haltStatus(cause)
@@ -104,10 +105,17 @@ func (r *Route) awaitResume(ctx context.Context, cause error) bool {
 			e.Str("partition", status.Partition).Int64("offset", status.Offset)
 		}
 	}).Err(cause).Msg("route halted")
-	select {
-	case <-resume:
-		return true
-	case <-ctx.Done():
-		return false
+	for {
+		select {
+		case <-resume:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-r.ordered:
+		}
+		if o := r.takeOrder(); o != nil && r.carryOut(ctx, o) {
+			r.release(resume, nil)
+			return true
+		}
 	}
 }

@@ -22,6 +22,7 @@ type health struct {
 	activity     flowcontrol.State // Flowing, Idle or Starved
 	standby      string            // the instance that owns the source
 	rebalancing  bool
+	paused       bool // between two runs, by the operator
 	halted       *telemetry.HaltStatus
 	commitErr    error
 	throttled    time.Time // until when the sink asked to wait
@@ -71,6 +72,8 @@ func (h *health) change(f func()) {
 // state is called with mu held.
 func (h *health) state() flowcontrol.State {
 	switch {
+	case h.paused:
+		return flowcontrol.Paused
 	case h.halted != nil:
 		return flowcontrol.Halted
 	case h.standby != "":
@@ -136,6 +139,8 @@ func (h *health) commitFailed(err error) {
 }
 
 func (h *health) setHalted(status *telemetry.HaltStatus) { h.change(func() { h.halted = status }) }
+
+func (h *health) setPaused(paused bool) { h.change(func() { h.paused = paused }) }
 
 // report takes in what a connector reports of one end.
 func (h *health) report(end *endHealth, ev connectors.Event) {

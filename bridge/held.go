@@ -8,33 +8,15 @@ import (
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
-const (
-	// heldFirst is how far the first look goes back, in positions of each of the sink's partitions; each
-	// further one goes heldGrowth times as far, up to heldMost.
-	heldFirst  = 1024
-	heldGrowth = 4
-	heldMost   = 64 << 10
-	// heldLimit is how far back a sink is looked through at most, in positions over all its partitions. Who
-	// writes so much beside a route between two starts of it does not get the check.
-	heldLimit = 2_000_000
-	// heldOrigins is how many origins are remembered, besides those that were asked for.
-	heldOrigins = 4096
-)
+// heldOrigins is how many origins are remembered, besides those that were asked for.
+const heldOrigins = 4096
 
-// held is what a sink was found to hold of a source, looking backwards from its end: the highest offset of
-// each origin. It lasts as long as a run.
+// held is what a sink was found to hold of a source: the highest offset of each origin.
 type held struct {
 	token   chan struct{} // capacity 1: who holds it looks
-	parts   []heldPart    // nil: not looked yet
-	looked  int64
+	tail    tail
 	highest map[string]int64 // by origin
 	crowded bool             // there were more origins than are remembered
-}
-
-// heldPart is what is left to look through of a partition of the sink: positions [first, end).
-type heldPart struct {
-	name       string
-	first, end int64
 }
 
 func newHeld() *held { return &held{token: make(chan struct{}, 1), highest: map[string]int64{}} }
@@ -49,7 +31,7 @@ func (h *held) find(ctx context.Context, r *Route, origin string) (offset int64,
 		return 0, false, ctx.Err()
 	}
 	if _, known := h.highest[origin]; !known && h.crowded {
-		h.parts, h.looked, h.crowded = nil, 0, false // it may have been passed over
+		h.tail, h.crowded = tail{}, false // it may have been passed over
 	}
 	retry := backoff{Retry: r.cfg.Retry}
 	for {
@@ -66,67 +48,33 @@ func (h *held) find(ctx context.Context, r *Route, origin string) (offset int64,
 
 // look goes on looking until the origin is found or there is nothing left.
 func (h *held) look(ctx context.Context, r *Route, origin string) error {
-	if _, found := h.highest[origin]; found || h.parts != nil && h.left() == 0 {
+	if _, found := h.highest[origin]; found || h.tail.parts != nil && h.tail.left() == 0 {
 		return nil
 	}
 	log, err := r.cfg.Sink.Log(ctx, r.env(&sinkHost{r}, r.cfg.Map))
 	if err != nil {
 		return err
 	}
-	defer r.closeLog(ctx, log)
-	if h.parts == nil {
-		all, err := log.Ranges(ctx)
+	defer r.closeAside(ctx, log)
+	if err := h.tail.begin(ctx, log); err != nil {
+		return err
+	}
+	begin, before, found := time.Now(), h.tail.looked, false
+	for !found && h.tail.left() > 0 {
+		err := h.tail.back(ctx, log, func(int) bool { return true }, func(_ int, m *connectors.Message) {
+			if o, ok := originOf(m); ok {
+				h.see(o, string(o.Partition) == origin)
+			}
+		})
 		if err != nil {
 			return err
 		}
-		h.parts = make([]heldPart, 0, len(all))
-		for _, one := range all {
-			h.parts = append(h.parts, heldPart{one.Partition, one.First, one.End})
-		}
+		_, found = h.highest[origin]
 	}
-	begin, before := time.Now(), h.looked
-	for chunk := int64(heldFirst); h.left() > 0; chunk = min(heldGrowth*chunk, heldMost) {
-		for i := range h.parts {
-			if err := h.back(ctx, log, &h.parts[i], chunk, origin); err != nil {
-				return err
-			}
-		}
-		if _, found := h.highest[origin]; found {
-			break
-		}
-	}
-	if far := h.looked - before; far > heldFirst*int64(len(h.parts)) {
-		r.log.Info().Str("origin", origin).Int64("positions", far).Bool("all", h.left() == 0).Dur("took", time.Since(begin)).
+	if far := h.tail.looked - before; far > tailFirst*int64(len(h.tail.parts)) {
+		r.log.Info().Str("origin", origin).Int64("positions", far).Bool("all", h.tail.left() == 0).Dur("took", time.Since(begin)).
 			Msg("looked back through the sink for messages of this source")
 	}
-	return nil
-}
-
-// left returns how many positions may still be looked through.
-func (h *held) left() (n int64) {
-	for i := range h.parts {
-		n += h.parts[i].end - h.parts[i].first
-	}
-	return max(0, min(n, heldLimit-h.looked))
-}
-
-// back looks through the last positions of what is left of a partition, for origin most of all.
-func (h *held) back(ctx context.Context, log connectors.Log, p *heldPart, chunk int64, origin string) error {
-	from := max(p.first, p.end-chunk)
-	if from >= p.end {
-		return nil
-	}
-	err := log.Read(ctx, p.name, from, p.end, func(m *connectors.Message) error {
-		if o, ok := connectors.ParseOrigin(connectors.FindOrigin(m.Headers)); ok {
-			h.see(o, string(o.Partition) == origin)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	h.looked += p.end - from
-	p.end = from
 	return nil
 }
 
@@ -142,12 +90,12 @@ func (h *held) see(o connectors.Origin, asked bool) {
 	}
 }
 
-// closeLog closes a log that was opened for a look.
-func (r *Route) closeLog(ctx context.Context, log connectors.Log) {
+// closeAside closes a log or positions that were opened for a look.
+func (r *Route) closeAside(ctx context.Context, one interface{ Close(context.Context) error }) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	if err := log.Close(ctx); err != nil {
-		r.log.Debug().Err(err).Msg("closing a log")
+	if err := one.Close(ctx); err != nil {
+		r.log.Debug().Err(err).Msg("closing what was looked at")
 	}
 }
 

@@ -123,8 +123,8 @@ func TestFirstStart(t *testing.T) {
 	}{
 		"empty sink":                        {},
 		"a few messages of others":          {others: 100, looked: 100},
-		"many messages of others":           {others: 3 * heldFirst, looked: 3 * heldFirst, lines: 1},
-		"the source's own are behind those": {others: 3 * heldFirst, deep: true, looked: 3*heldFirst + 1},
+		"many messages of others":           {others: 3 * tailFirst, looked: 3 * tailFirst, lines: 1},
+		"the source's own are behind those": {others: 3 * tailFirst, deep: true, looked: 3*tailFirst + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -43,7 +43,10 @@ type Route struct {
 	halted  error         // why it waits for Resume
 	resume  chan struct{} // closed by Resume; nil unless halted
 	actions []telemetry.ActionStatus
+	order   *order // to be carried out between two runs
+	working bool   // one is being carried out
 	ended   bool
+	ordered chan struct{} // capacity 1: there is an order
 }
 
 func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog.Logger, tel *telemetry.Telemetry) (*Route, error) {
@@ -60,6 +63,7 @@ func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog
 		cfg: cfg, instance: instance, drain: drain, tel: tel, log: log, clock: clock,
 		sampled: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
 		tracer:  noop.NewTracerProvider(),
+		ordered: make(chan struct{}, 1),
 	}
 	r.health.clock = clock
 	if tel != nil {
@@ -77,17 +81,18 @@ func (r *Route) run(soft, hard context.Context) {
 		r.watch = r.tel.Watch(r.cfg.Name, r.log, r.Status)
 		defer r.watch.Stop("shutdown")
 	}
-	defer func() {
-		r.mu.Lock()
-		r.ended = true
-		r.mu.Unlock()
-	}()
+	defer r.endOrders()
 	retry := backoff{Retry: r.cfg.Retry}
 	for soft.Err() == nil {
+		if o := r.takeOrder(); o != nil {
+			r.carryOut(soft, o)
+		}
 		err := r.runOnce(soft, hard)
 		switch {
 		case err == nil: // the source has ended, or soft has
 			return
+		case errors.Is(err, errInterrupted):
+			retry.reset()
 		case connectors.IsPermanent(err):
 			if !r.awaitResume(soft, err) {
 				return
@@ -121,6 +126,9 @@ func (r *Route) setCurrent(n *run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current = n
+	if n != nil && r.order != nil {
+		n.halt.set("", errInterrupted)
+	}
 }
 
 // open builds a run with open ends. Opening does not fail because a broker is away.

@@ -24,6 +24,8 @@ import (
 type routes interface {
 	Status() []telemetry.RouteStatus
 	Resume(route string, how bridge.Resume) error
+	Positions(ctx context.Context, route string) ([]bridge.PositionStatus, error)
+	SetPosition(ctx context.Context, route string, order bridge.PositionOrder) ([]bridge.PositionMove, error)
 }
 
 // admin answers probes, scrapes and the operator. Over the loopback interface everything is answered;
@@ -45,6 +47,8 @@ func (a *admin) handler() http.Handler {
 	mux.Handle("GET /metrics", a.metrics)
 	mux.Handle("GET /status", a.guard(a.status))
 	mux.Handle("POST /routes/{name}/resume", a.guard(a.known(a.resume)))
+	mux.Handle("GET /routes/{name}/position", a.guard(a.known(patient(a.positions))))
+	mux.Handle("POST /routes/{name}/position", a.guard(a.known(patient(a.setPosition))))
 	// A page in the operator's browser must not be able to resume a route.
 	return http.NewCrossOriginProtection().Handler(mux)
 }

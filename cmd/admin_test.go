@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,14 @@ import (
 type fakeRoutes []telemetry.RouteStatus
 
 func (f fakeRoutes) Status() []telemetry.RouteStatus { return f }
+func (f fakeRoutes) Positions(context.Context, string) ([]bridge.PositionStatus, error) {
+	return nil, nil
+}
+
+func (f fakeRoutes) SetPosition(context.Context, string, bridge.PositionOrder) ([]bridge.PositionMove, error) {
+	return nil, errors.New("no")
+}
+
 func (f fakeRoutes) Resume(string, bridge.Resume) error {
 	return errors.New("route is not halted")
 }
@@ -42,6 +51,9 @@ func TestAccess(t *testing.T) {
 	const here, there = "127.0.0.1:4280", "192.0.2.1:4280"
 	token := func(text string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+text) }
+	}
+	body := func(text string) func(*http.Request) {
+		return func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(text)) }
 	}
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
 	for _, c := range []struct {
@@ -67,6 +79,16 @@ func TestAccess(t *testing.T) {
 		{"resume of nothing", "", "POST", "/routes/b/resume", here, nil, 404},
 		{"resume by a web page", "", "POST", "/routes/a/resume", here, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
 		{"resume by GET", "", "GET", "/routes/a/resume", here, nil, 405},
+		{"position from afar", "", "GET", "/routes/a/position", there, nil, 403},
+		{"position here", "", "GET", "/routes/a/position", here, nil, 200},
+		{"set from afar", "", "POST", "/routes/a/position", there, nil, 403},
+		{"set from afar with token", "s3cret", "POST", "/routes/a/position", there, token("s3cret"), 409},
+		{"set here", "", "POST", "/routes/a/position", here, nil, 409},
+		{"set of nothing", "", "POST", "/routes/b/position", here, nil, 404},
+		{"set by a web page", "", "POST", "/routes/a/position", here, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
+		{"set of nonsense", "", "POST", "/routes/a/position", here, body(`{"two": "earliest"}`), 400},
+		{"set of far too much", "", "POST", "/routes/a/position", here, body(`{"to": "` + strings.Repeat("x", maxOrder) + `"}`), 400},
+		{"resume of nonsense", "", "POST", "/routes/a/resume", here, body(`{"drop": true}`), 400},
 		{"nothing", "", "GET", "/", here, nil, 404},
 	} {
 		a := &admin{

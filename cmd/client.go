@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -67,7 +68,7 @@ func (c *client) call(ctx context.Context, method, path string, body []byte) ([]
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return nil, exit(exitEnvironment, "no daemon answers at %s: %w\n  → is it running, and is --url its admin.listen?", base, err)

@@ -173,6 +173,11 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"resume"}, exitConfig, "accepts 1 arg"},
 		{[]string{"status", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"resume", "a", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
+		{[]string{"resume", "a", "--drop"}, exitConfig, "add --skip"},
+		{[]string{"position", "a", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
+		{[]string{"position", "a", "sett"}, exitConfig, "neither show nor set"},
+		{[]string{"position", "a", "set"}, exitConfig, "Add --to"},
+		{[]string{"position", "a", "--to", "-2h"}, exitConfig, "position a set --to -2h"},
 	} {
 		r := newRig(t)
 		if code := r.main(soon(t), c.args); code != c.code || !strings.Contains(r.stderr.String()+r.stdout.String(), c.want) {
