@@ -63,6 +63,9 @@ func (r *Redrive) Of(rc RouteConfig, letters *connectors.SourceSpec) RouteConfig
 	r.route = rc.Name
 	rc.Name += "-redrive"
 	rc.Source, rc.SourceName = letters, "dead letters"
+	sink := *rc.Sink
+	sink.Log = nil // what it holds of the letters' own place says nothing about a first redrive
+	rc.Sink = &sink
 	rc.OnReject, rc.HaltOnGap, rc.Stale, rc.WayBack = DeadLetter, false, Stale{}, ""
 	rc.redrive = r
 	return rc

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is an app over topics in memory.
 type rig struct {
 	*app
-	from, to       *connectortest.Topic
+	from, to, dead *connectortest.Topic
 	stdout, stderr *buffer
 	signals        chan os.Signal
 	faults         func([]*connectors.Batch) connectortest.Fault // of the sink
@@ -73,10 +73,10 @@ func (b *buffer) await(ctx context.Context, t *testing.T, word string) string {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{
-		from: connectortest.NewTopic("from", 2), to: connectortest.NewTopic("to", 0),
+		from: connectortest.NewTopic("from", 2), to: connectortest.NewTopic("to", 0), dead: connectortest.NewTopic("dead", 0),
 		stdout: newBuffer(), stderr: newBuffer(), signals: make(chan os.Signal, 2),
 	}
-	memory := connectortest.Memory(r.from, r.to)
+	memory := connectortest.Memory(r.from, r.to, r.dead)
 	sink := memory.Sink
 	memory.Sink = func(d connectors.Decode, a connectors.About) (*connectors.SinkSpec, error) {
 		spec, err := sink(d, a)
