@@ -41,6 +41,7 @@ func (n *run) noteWaiting(now time.Time) {
 		return
 	}
 	n.route.health.waiting(lag, known)
+	n.route.watchdog.look(n, lag, now)
 }
 
 func (n *run) lanesPaused() bool {

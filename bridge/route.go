@@ -35,8 +35,9 @@ type Route struct {
 	health health
 	left   atomic.Pointer[Left] // by the last run; nil before its end
 
-	gaps   gaps
-	giveUp atomic.Pointer[givenUp] // the message that the operator gave up, until it is disposed of
+	gaps     gaps
+	watchdog watchdog                // of the monitor
+	giveUp   atomic.Pointer[givenUp] // the message that the operator gave up, until it is disposed of
 
 	mu      sync.Mutex
 	current *run          // nil between two runs

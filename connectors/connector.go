@@ -118,6 +118,14 @@ type Lagger interface {
 	Lag() (messages int64, ok bool)
 }
 
+// Restarter is a source that can begin anew with its broker, with new connections and a new session, at
+// the position where it is. What is in flight stays so.
+type Restarter interface {
+	// Restart makes the source begin anew soon. It is called beside Fetch and does not block. False: that
+	// cannot help at present, such as where all that may be delivered awaits its acknowledgement.
+	Restart(why error) bool
+}
+
 // Positioner is a sink that stores the source's position atomically with the data (exactly once).
 type Positioner interface {
 	// Position tells the stored position of a partition; known is false where there is none.

@@ -85,6 +85,12 @@ func (c *conn) close() {
 	c.dialled.close()
 }
 
+// renew drops every connection, so that what comes next has new ones. Calls under way fail.
+func (c *conn) renew() {
+	c.transport.CloseIdleConnections()
+	c.dialled.hangUp()
+}
+
 // call sends one request to the broker it names and waits at most timeout for the answer. While ctx
 // lives, an error means that it is not known whether the broker has acted on the request, unless
 // req.Begun is false.

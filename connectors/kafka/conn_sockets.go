@@ -39,8 +39,15 @@ func (s *sockets) dial(ctx context.Context, network, address string) (net.Conn, 
 // close closes all connections, now and to come.
 func (s *sockets) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closed = true
+	s.mu.Unlock()
+	s.hangUp()
+}
+
+// hangUp closes all connections there are.
+func (s *sockets) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for k := range s.open {
 		_ = k.Conn.Close()
 	}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,6 +221,19 @@ func (s *source) setPaused(name string, paused bool) {
 			s.look = true
 		}
 	}
+}
+
+// Restart implements connectors.Restarter. Connections and metadata are renewed where a partition that is
+// behind has a leader to be asked.
+func (s *source) Restart(error) bool {
+	s.mu.Lock()
+	behind := slices.ContainsFunc(s.feeds, func(f *feed) bool { return f.located && !f.paused && f.leader >= 0 && f.next < f.end })
+	s.mu.Unlock()
+	if behind {
+		s.conn.renew()
+		s.signal(s.stale)
+	}
+	return behind
 }
 
 // Close implements connectors.Source: it says goodbye to the group, unless membership is static.

@@ -45,6 +45,7 @@ type jetStreamSource struct {
 	gaps     gapFinder
 	looked   chan struct{} // capacity 1, nil unless the source ends: how much there is was looked at
 	position atomic.Int64  // the highest stream sequence returned by this ownership
+	full     atomic.Bool   // all that the durable may deliver awaits its acknowledgement
 	settled  atomic.Uint64 // the acknowledgement floor as last seen
 	finished atomic.Uint64 // the highest stream sequence committed by this ownership
 
@@ -373,6 +374,19 @@ func (s *jetStreamSource) ready(p *pullSession, room int64) (entry, bool) {
 func (s *jetStreamSource) Lag() (int64, bool) {
 	n := s.lag.Load()
 	return n, n >= 0
+}
+
+// Restart implements connectors.Restarter: a new session, unless all that the durable may deliver awaits
+// its acknowledgement.
+func (s *jetStreamSource) Restart(why error) bool {
+	s.mu.Lock()
+	live := s.live
+	s.mu.Unlock()
+	if live == nil || s.full.Load() {
+		return false
+	}
+	live.end(fmt.Errorf("%w: %w", errSessionLost, why))
+	return true
 }
 
 // Describe says what the source does. Any goroutine.

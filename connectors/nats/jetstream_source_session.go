@@ -424,6 +424,7 @@ func (s *jetStreamSource) poll(ctx context.Context, p *pullSession, filtered boo
 		return nil
 	}
 	s.settled.Store(info.AckFloor.Stream)
+	s.full.Store(info.config.MaxAckPending > 0 && info.NumAckPending >= int64(info.config.MaxAckPending))
 	lag := int64(info.NumPending)
 	if taken := p.taken.Load(); info.Delivered.Consumer > taken {
 		lag += int64(info.Delivered.Consumer - taken)
