@@ -42,6 +42,11 @@
 // its Sluice-Origin is taken for stored. Only the rest is sent again. Without Sluice-Origin, or where
 // messages leave the stream by themselves, all of it is.
 //
+// A message that the stream refuses for the moment, such as one whose subject is full, holds its lane.
+// Of single publishes, what had been sent behind it is stored and will be stored again, once: from then
+// on nothing is sent behind it. A server that comes back with less than it had acknowledged, as after a
+// power cut, is reported as Dropped.
+//
 // # Core NATS
 //
 // The source cannot slow its publishers down: it has a bounded buffer, drops what comes beyond it, and

@@ -82,9 +82,13 @@ type jetStreamSink struct {
 	done sync.WaitGroup
 
 	mu      sync.Mutex
+	created time.Time // of the stream, when it was last seen
 	session *session
 	failed  error         // why there is none
 	changed chan struct{} // closed and replaced when session or failed change
+	// wary are the partitions of which a single publish was refused for the moment. The next one goes
+	// alone: what is sent behind one that is refused is stored, and stored again with every attempt.
+	wary map[string]bool
 }
 
 func openJetStreamSink(cfg *JetStreamSinkConfig, subjects *subjects, env *connectors.Env) *jetStreamSink {
@@ -93,6 +97,7 @@ func openJetStreamSink(cfg *JetStreamSinkConfig, subjects *subjects, env *connec
 		cfg: *cfg, env: *env, subjects: subjects, conn: dial(&cfg.Connection, env, true),
 		sender: newSender(), replies: newReplies(), room: semaphore.NewWeighted(maxInFlight),
 		tail: tail{turn: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), changed: make(chan struct{}), stop: stop,
+		wary: map[string]bool{},
 	}
 	s.done.Go(func() { s.watch(ctx) })
 	s.done.Go(func() { s.sender.run(ctx) })
@@ -142,7 +147,11 @@ func (s *jetStreamSink) Write(ctx context.Context, batches []*connectors.Batch) 
 
 // fly sends one flight and waits for its outcome. An error ends the Write.
 func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) error {
-	n, weight := measure(w)
+	most, partition := w.total, w.cursor.batch().Partition
+	if !sess.fast && s.isWary(partition) {
+		most = 1
+	}
+	n, weight := measure(w, most)
 	if err := s.room.Acquire(ctx, weight); err != nil {
 		return err
 	}
@@ -167,7 +176,9 @@ func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) err
 			return ctx.Err()
 		}
 	}
-	if err := s.account(ctx, w, sess, f, sent, lost); err != nil {
+	err := s.account(ctx, w, sess, f, sent, lost)
+	s.setWary(partition, err != nil)
+	if err != nil {
 		return err
 	}
 	if stopped == nil || errors.Is(stopped, errLost) || w.cursor.index < f.first+sent {
@@ -198,10 +209,26 @@ func originsOf(c cursor, n int) (origins []string) {
 	return origins
 }
 
-// measure returns how many messages the next flight takes and what they weigh.
-func measure(w *outgoing) (n int, weight int64) {
+func (s *jetStreamSink) isWary(partition string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wary[partition]
+}
+
+func (s *jetStreamSink) setWary(partition string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on {
+		s.wary[partition] = true
+	} else {
+		delete(s.wary, partition)
+	}
+}
+
+// measure returns how many messages the next flight takes, at most most, and what they weigh.
+func measure(w *outgoing, most int) (n int, weight int64) {
 	c := w.cursor
-	for c.index < w.total {
+	for c.index < w.total && n < most {
 		m := c.message()
 		size := len(m.Value) + 2*len(m.Key)
 		for i := range m.Headers {

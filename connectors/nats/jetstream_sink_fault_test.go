@@ -115,6 +115,9 @@ func (l *load) check(st *sinkTest) {
 	for p, n := range l.upTo {
 		st.wantRun(got[string(rune('0'+p))], p, n)
 	}
+	if told := st.host.all(connectors.Dropped); len(told) > 0 {
+		l.t.Errorf("reported as dropped: %+v", told)
+	}
 	l.t.Logf("%d messages", l.total())
 }
 

@@ -134,6 +134,11 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 		return nil, fmt.Errorf("nats %s: subscribe to the sink's inbox: %w", s.conn.servers, explain(err))
 	}
 	stream, err := s.readStream(ctx)
+	if err == nil && stream.State.LastSeq < s.floor.Load() {
+		// Shorter than it was. A leader that was just elected may not have applied all it has.
+		wait(ctx, settleTime)
+		stream, err = s.readStream(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -181,9 +186,14 @@ func (s *jetStreamSink) setSession(sess *session, err error) {
 	if sess != nil && before != nil {
 		sess.begun = before.begun
 	}
+	forgotten := uint64(0)
 	if sess != nil && before == nil {
+		if s.created.Equal(sess.stream.Created) {
+			forgotten = max(s.floor.Load(), sess.stream.State.LastSeq) - sess.stream.State.LastSeq
+		}
 		// Not the highest ever: a server that crashed may have forgotten some.
 		s.floor.Store(sess.stream.State.LastSeq)
+		s.created = sess.stream.Created
 	}
 	s.session, s.failed = sess, err
 	close(s.changed)
@@ -194,6 +204,11 @@ func (s *jetStreamSink) setSession(sess *session, err error) {
 		s.env.Host.Report(connectors.Event{Kind: connectors.Disconnected, Err: err})
 	case sess != nil && before == nil:
 		s.env.Host.Report(connectors.Event{Kind: connectors.Connected})
+	}
+	if forgotten > 0 {
+		s.env.Host.Report(connectors.Event{Kind: connectors.Dropped, N: int64(forgotten), Text: "stream " + s.cfg.Stream,
+			Err: fmt.Errorf("the server has lost what it had stored and acknowledged: stream %s ends at %d again, %d messages before where it was",
+				s.cfg.Stream, sess.stream.State.LastSeq, forgotten)})
 	}
 	if sess == nil || before != nil && before.fast == sess.fast && slices.Equal(before.stream.Config.Subjects, sess.stream.Config.Subjects) {
 		return
