@@ -26,7 +26,7 @@ var mutants = []struct{ name, file, old, new string }{
 	{"offers more room than is free", "fetch.go",
 		"Messages: int(free.Messages), Bytes", "Messages: int(n.window.Limit().Messages), Bytes"},
 	{"forgets a refused message", "reject.go",
-		"if err := w.writeDeadLetter(b, m, cause); err != nil {", "if err := error(nil); err != nil {"},
+		"	w.p.enter(flowcontrol.BlockerDeadLetter)\n", "	if w.p != nil {\n		return nil\n	}\n"},
 	{"lets a revoked lane write on", "host.go",
 		"	if done != nil {\n		<-done\n	}\n", "	_ = done\n"},
 	{"keeps the room of what was revoked", "deliver.go",
