@@ -17,34 +17,16 @@ import (
 	"github.com/sluice-bridge/sluice/integration/truth"
 )
 
-// hostileNames and hostileValues are what a header may be called and hold to hurt a NATS server, a
-// client or the bridge.
-var (
-	hostileNames = []string{
-		"Nats-Rollup", "Nats-Msg-Id", "Nats-Expected-Last-Sequence", "Nats-TTL", "Nats-Batch-Id", "Nats-Batch-Commit", "nats-rollup",
-		"Status", "status", "Description", "Sluice-Key", "Sluice-Null", "Sluice-Headers", "Sluice-Time",
-		"two words", "colon:name", "line\r\nbreak", "", "ünïcode", "\xff\xfe", "a", "a", "A", strings.Repeat("n", 300),
-	}
-	hostileValues = [][]byte{
-		nil, {}, []byte("all"), []byte("sub"), []byte("1"), []byte("503"), []byte(" blank "), []byte("\t"), []byte("cr\r\nNats-Rollup: all"),
-		{0}, {0xff, 0xfe}, []byte("base64:"), []byte("ünïcode"), []byte(strings.Repeat("v", 2000)),
-	}
-	hostileKeys = [][]byte{
-		nil, {}, []byte("$JS.API.STREAM.PURGE.X"), []byte("*"), []byte(">"), []byte("a.b.>"), []byte("_INBOX.x"), []byte(".."), []byte(" "),
-		[]byte("cr\r\nPUB x 1\r\n"), []byte("base64:x"), []byte(strings.Repeat("k", 5000)), {0, 1, 2, 0xff}, []byte("ordinary"),
-	}
-)
-
 // hostile returns the n-th message of a load that means harm.
 func hostile(load *truth.Load, random *rand.Rand, n int64) truth.Message {
 	m := truth.Message{
-		Key:     hostileKeys[random.IntN(len(hostileKeys))],
-		Value:   hostileValues[random.IntN(len(hostileValues))],
+		Key:     truth.HostileKeys[random.IntN(len(truth.HostileKeys))],
+		Value:   truth.HostileValues[random.IntN(len(truth.HostileValues))],
 		Headers: []truth.Header{{Name: truth.IDHeader, Value: fmt.Appendf(nil, "%s/%d", load.Run, n)}},
 		Time:    time.UnixMilli(1_700_000_000_000 + random.Int64N(1_000_000)),
 	}
 	for range random.IntN(6) {
-		h := truth.Header{Name: hostileNames[random.IntN(len(hostileNames))], Value: hostileValues[random.IntN(len(hostileValues))]}
+		h := truth.HostileHeader(random)
 		if at := random.IntN(len(m.Headers) + 1); at < len(m.Headers) {
 			m.Headers = append(m.Headers[:at+1], m.Headers[at:]...)
 			m.Headers[at] = h

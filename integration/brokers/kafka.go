@@ -55,7 +55,7 @@ func (k *Kafka) Restart(ctx context.Context) error {
 // Ready returns when the broker serves: metadata, a producer id and a group's coordinator. The last
 // two fail for a while after metadata answers, and create the internal topics at first use.
 func (k *Kafka) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {

@@ -21,6 +21,7 @@ type node struct {
 	*Kafka
 	Controller, Voters string
 	Copies, InSync     int
+	Session            int // milliseconds without a heartbeat until the broker counts as dead
 }
 
 // StartKafkaCluster starts n brokers, each a controller too, with their data under dir, and returns once
@@ -81,6 +82,10 @@ func layOut(n int) ([]*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	session := 2000
+	if n > 1 {
+		session = 4000 // several are slow on a busy machine, and should not lead each other's partitions for that
+	}
 	var nodes []*node
 	var voters []string
 	for i := range n {
@@ -88,7 +93,7 @@ func layOut(n int) ([]*node, error) {
 		k := &Kafka{ID: int32(i + 1), Addr: loopback(p[1]), Proxied: []Listener{
 			{Target: loopback(p[2]), Listen: loopback(p[3])}, {Target: loopback(p[4]), Listen: loopback(p[5])},
 		}}
-		nodes = append(nodes, &node{Kafka: k, Controller: loopback(p[0]), Copies: min(n, 3), InSync: min(n, 2)})
+		nodes = append(nodes, &node{Kafka: k, Controller: loopback(p[0]), Copies: min(n, 3), InSync: min(n, 2), Session: session})
 		voters = append(voters, fmt.Sprintf("%d@%s", k.ID, loopback(p[0])))
 	}
 	for _, k := range nodes {

@@ -83,16 +83,21 @@ func startServers(ctx context.Context, servers []*NATS) error {
 	return nil
 }
 
-// StepDown makes the leader of a stream give up its place to another server of the cluster.
-func (n *NATS) StepDown(ctx context.Context, stream string) error {
+// StepDown makes the leaders of streams give up their place to another server of the cluster.
+func (n *NATS) StepDown(ctx context.Context, streams ...string) error {
 	conn, err := nats.Connect(n.URL)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	answer, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil)
-	if err == nil && strings.Contains(string(answer.Data), `"error"`) {
-		err = fmt.Errorf("step down: %s", answer.Data)
+	for _, stream := range streams {
+		answer, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil)
+		if err == nil && strings.Contains(string(answer.Data), `"error"`) {
+			err = fmt.Errorf("step down: %s", answer.Data)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }

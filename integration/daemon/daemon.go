@@ -123,6 +123,11 @@ type Route struct {
 		Stale        int64
 		Retries      int64
 		Crossings    int64
+		GapMessages  int64 `json:"gap_messages"`
+	}
+	Gaps []struct { // the latest
+		Partition string
+		From, To  int64
 	}
 	Guarantee, Order, Memory, Backlog string
 	Touches                           []string

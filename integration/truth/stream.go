@@ -176,6 +176,7 @@ func (s Stream) Log(ctx context.Context, run string) ([]Entry, error) {
 			bad = errors.Join(bad, fmt.Errorf("%s@%d: %w", s.Name, meta.Sequence.Stream, err))
 			return
 		}
+		m.Headers = withoutMarks(m.Headers)
 		log = append(log, NewEntry(run, m, 0, int64(meta.Sequence.Stream)))
 	})
 	return log, errors.Join(err, bad)
@@ -259,14 +260,11 @@ func take(r *bytes.Reader, n uint64) string {
 	return string(b)
 }
 
-func without(headers []Header, name string) []Header {
-	kept := headers[:0]
-	for _, h := range headers {
-		if h.Name != name {
-			kept = append(kept, h)
-		}
-	}
-	return kept
+// withoutMarks leaves out what a bridge adds for people and for itself.
+func withoutMarks(headers []Header) []Header {
+	return slices.DeleteFunc(headers, func(h Header) bool {
+		return h.Name == "Sluice-Origin" || strings.HasPrefix(h.Name, "Dead-Letter-")
+	})
 }
 
 func (s Stream) with(do func(jetstream.JetStream) error) error {

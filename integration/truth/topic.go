@@ -1,9 +1,11 @@
 package truth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -12,9 +14,12 @@ import (
 
 // Topic is a Kafka topic seen by franz-go.
 type Topic struct {
-	Addr string
-	Name string
+	Addr   string // host:port of brokers, separated by commas
+	Name   string
+	Copies int16 // for Create; 0: as many as is usual at the brokers
 }
+
+func (t Topic) seeds() kgo.Opt { return kgo.SeedBrokers(strings.Split(t.Addr, ",")...) }
 
 // Create creates the topic with the given options. Nothing expires: the times of a load lie in the past.
 func (t Topic) Create(ctx context.Context, partitions int32, options map[string]string) error {
@@ -24,7 +29,7 @@ func (t Topic) Create(ctx context.Context, partitions int32, options map[string]
 		for k, v := range options {
 			config[k] = &v
 		}
-		answer, err := admin.CreateTopic(ctx, partitions, 1, config, t.Name)
+		answer, err := admin.CreateTopic(ctx, partitions, cmp.Or(t.Copies, -1), config, t.Name)
 		if err != nil {
 			return err
 		}
@@ -107,7 +112,7 @@ func (t Topic) Committed(ctx context.Context, group string) (map[int32]int64, er
 // Write writes messages [from, to) of a load and returns when all are acknowledged. perSecond 0: as
 // fast as it goes.
 func (t Topic) Write(ctx context.Context, load *Load, from, to int64, perSecond int) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(t.Addr), kgo.DefaultProduceTopic(t.Name),
+	client, err := kgo.NewClient(t.seeds(), kgo.DefaultProduceTopic(t.Name),
 		kgo.MaxBufferedRecords(20_000), kgo.ProducerBatchMaxBytes(900_000), kgo.ProducerLinger(2*time.Millisecond),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
@@ -141,7 +146,7 @@ func recordOf(m *Message) *kgo.Record {
 
 // WriteMessages writes messages to one partition, in order.
 func (t Topic) WriteMessages(ctx context.Context, partition int32, messages ...Message) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(t.Addr), kgo.DefaultProduceTopic(t.Name), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(t.seeds(), kgo.DefaultProduceTopic(t.Name), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		return err
 	}
@@ -155,7 +160,8 @@ func (t Topic) WriteMessages(ctx context.Context, partition int32, messages ...M
 }
 
 // Read gives every message up to the present end of each partition to visit, in order within a
-// partition. The message is visit's to keep.
+// partition: those of transactions that were committed, and none of control's. The message is visit's to
+// keep.
 func (t Topic) Read(ctx context.Context, visit func(m *Message, partition int32, offset int64)) error {
 	_, ends, err := t.Count(ctx)
 	if err != nil {
@@ -171,8 +177,9 @@ func (t Topic) Read(ctx context.Context, visit func(m *Message, partition int32,
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(t.Addr), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.Name: starts}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxBytes(8<<20))
+	client, err := kgo.NewClient(t.seeds(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{t.Name: starts}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxBytes(8<<20),
+		kgo.KeepControlRecords()) // the last offset may be one
 	if err != nil {
 		return err
 	}
@@ -188,11 +195,13 @@ func (t Topic) Read(ctx context.Context, visit func(m *Message, partition int32,
 			if r.Offset >= ends[r.Partition] {
 				return
 			}
-			m := Message{Subject: r.Topic, Key: r.Key, Value: r.Value, Time: r.Timestamp}
-			for _, h := range r.Headers {
-				m.Headers = append(m.Headers, Header{h.Key, h.Value})
+			if !r.Attrs.IsControl() {
+				m := Message{Subject: r.Topic, Key: r.Key, Value: r.Value, Time: r.Timestamp}
+				for _, h := range r.Headers {
+					m.Headers = append(m.Headers, Header{h.Key, h.Value})
+				}
+				visit(&m, r.Partition, r.Offset)
 			}
-			visit(&m, r.Partition, r.Offset)
 			if r.Offset == ends[r.Partition]-1 {
 				delete(left, r.Partition)
 			}
@@ -201,18 +210,18 @@ func (t Topic) Read(ctx context.Context, visit func(m *Message, partition int32,
 	return nil
 }
 
-// Log reads the topic into entries, without the header by which a bridge marks what it wrote.
+// Log reads the topic into entries, without the headers by which a bridge marks what it wrote, or refused.
 func (t Topic) Log(ctx context.Context, run string) ([]Entry, error) {
 	var log []Entry
 	err := t.Read(ctx, func(m *Message, partition int32, offset int64) {
-		m.Headers = without(m.Headers, "Sluice-Origin")
+		m.Headers = withoutMarks(m.Headers)
 		log = append(log, NewEntry(run, m, partition, offset))
 	})
 	return log, err
 }
 
 func (t Topic) admin(do func(*kadm.Client) error) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(t.Addr), kgo.MetadataMinAge(50*time.Millisecond))
+	client, err := kgo.NewClient(t.seeds(), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		return err
 	}

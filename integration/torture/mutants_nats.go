@@ -1,0 +1,54 @@
+package main
+
+// natsMutants are faults of the NATS connector.
+func natsMutants() []*mutant {
+	return []*mutant{
+		{"does not wait until the stream has stored what it was sent", []string{"unanswered-there"}, []edit{
+			{"connectors/nats/jetstream_sink_settle.go", "	for !f.over() {\n", "	for false {\n"},
+			{"connectors/nats/jetstream_sink_settle.go", "	o := f.outcome()\n", "	o := f.outcome()\n	o.done, o.definite, o.err = sent, true, nil\n"},
+		}},
+		{"sends again what was not answered without looking at the stream", []string{"unanswered-there"}, []edit{
+			{"connectors/nats/jetstream_sink_settle.go", "stored, sure, err := s.resolve(ctx, w, f, o.done, sent, lost != nil)", "stored, sure, err := 0, true, error(nil)"},
+		}},
+		{"takes what stands behind a hole for the whole", []string{"unanswered-single"}, []edit{
+			{"connectors/nats/jetstream_sink_doubt.go", "		} else if !f.fast {\n			break", "		} else if false {\n			break"},
+		}},
+		{"passes headers through that the server obeys", []string{"content-there"}, []edit{
+			{"connectors/nats/header.go", "return !hasPrefixFold(name, \"nats-\")", "return true"},
+		}},
+		{"writes no value as an empty one", []string{"content-there"}, []edit{
+			{"connectors/nats/convert.go", "	if m.Value == nil {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n", "	if false {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n"},
+		}},
+		{"reads an empty value as none", []string{"content-back"}, []edit{
+			{"connectors/nats/jetstream_source.go", "		if m.Value == nil {\n			m.Value = []byte{}\n		}\n", "		if len(m.Value) == 0 {\n			m.Value = nil\n		}\n"},
+		}},
+		{"does not count what its messages take", []string{"dead-back"}, []edit{
+			{"connectors/nats/jetstream_source.go", "		b.Memory += e.memory\n", ""},
+		}},
+		{"acknowledges all that it has read", []string{"killed-back"}, []edit{
+			{"connectors/nats/jetstream_source_commit.go", "	err := s.acknowledgeTo(ctx, p, sp.at)\n", "	err := s.acknowledgeTo(ctx, p, p.last)\n"},
+		}},
+		{"acknowledges without looking whose the durable is, and takes deliveries with holes", []string{"foreign"}, []edit{
+			{"connectors/nats/owner.go", "	if owner := info.owner(); owner != m {\n		if owner.inbox", "	if owner := info.owner(); true {\n		return nil\n	} else if owner != m {\n		if owner.inbox"},
+			{"connectors/nats/pull.go", "if p.ordered && (d.Consumer != p.last.Consumer+1 || d.Stream <= p.last.Stream) {", "if false {"},
+		}},
+		{"takes the durable from an owner that lives", []string{"foreign", "zombie-back"}, []edit{
+			{"connectors/nats/owner.go", "		if dead {\n", "		if dead || true {\n"},
+		}},
+		{"reads as new what is in flight when its connection comes back", []string{"unheard-back"}, []edit{
+			{"connectors/nats/jetstream_source_session.go", "	return p, s.redeliver(ctx, p, info)\n", "	return p, nil\n"},
+		}},
+		{"goes on behind a purge without a word", []string{"expired-back"}, []edit{
+			{"connectors/nats/jetstream_source_session.go", "	s.gaps.begin(expect,", "	s.gaps.begin(expect*0,"},
+		}},
+		{"does not notice that a stream was created anew", []string{"recreated-back"}, []edit{
+			{"connectors/nats/jetstream_source_session.go", "	case !s.created.Equal(stream.Created):\n", "	case false:\n"},
+		}},
+		{"does not notice that its connection is lost", []string{"restarted-there", "restarted-back"}, []edit{
+			{"connectors/nats/conn.go", "	if c.up {\n		close(c.life)\n	}\n", ""},
+		}},
+		{"waits for ever for what a leader that is gone never answered", []string{"moved-there"}, []edit{
+			{"connectors/nats/jetstream_sink_flight.go", "return f.settled || f.fast && f.unknown && f.probed || f.stagnant >= stagnantProbes", "return f.settled"},
+		}},
+	}
+}
