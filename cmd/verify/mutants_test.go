@@ -26,6 +26,7 @@ var mutants = []struct{ name, file, old, new string }{
 	{"lets order be", "table.go", "behind && !late && ", "false && behind && !late && "},
 	{"lets missing messages be", "table.go", "c.add(b, Finding{Kind: Lost, Source: Place{p.Partition, offset}})", "_ = offset"},
 	{"calls everything missing expired", "table.go", "case c.mayHaveLeft(p, offset):", "case true:"},
+	{"expects what is not sent back", "first.go", "		if c.returns(m) {\n", "		if false {\n"},
 	{"calls dead letters lost", "table.go", "case !e.exists || e.seen || p.dead(offset):", "case !e.exists || e.seen:"},
 	{"lets alterations be", "table.go", "len(fields) > 0 {", "false && len(fields) > 0 {"},
 	{"does not compare keys", "hasher.go", "if p.key != q.key {", "if false {"},

@@ -87,6 +87,9 @@ func (p *PartitionReport) print(w io.Writer) {
 		}
 		line("dead-lettered: %s, at %s%s", messages(p.DeadLettered), strings.Trim(fmt.Sprint(p.DeadLetters), "[]"), more)
 	}
+	if p.Returned > 0 {
+		line("from the sink, and not sent back there: %s", messages(p.Returned))
+	}
 	if p.Gone > 0 {
 		line("no longer at the source: %s that the sink has", messages(p.Gone))
 	}

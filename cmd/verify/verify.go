@@ -17,6 +17,8 @@ type Options struct {
 	To map[string]int64
 	// Whole compares up to the source's present end; To is not looked at.
 	Whole bool
+	// WayBack says that another route leads back: what the source has from the sink was not sent there again.
+	WayBack bool
 	// Unordered lets order be, for routes that do not keep it.
 	Unordered bool
 	// Findings bounds how many of each kind are listed; 0: 20. All are counted.
@@ -45,6 +47,7 @@ type comparison struct {
 	byOrigin map[string]*partition
 	kin      map[string]bool // what the origins of all partitions of a topic begin with
 	sinks    []sinkPart
+	places   map[string]bool // the origins of the sink's partitions, where nothing is sent back to
 	report   *Report
 }
 
@@ -62,7 +65,7 @@ func Compare(ctx context.Context, ends Ends, options Options) (*Report, error) {
 	}
 	c := &comparison{
 		ends: ends, options: options, hasher: newHasher(),
-		byOrigin: map[string]*partition{}, kin: map[string]bool{},
+		byOrigin: map[string]*partition{}, kin: map[string]bool{}, places: map[string]bool{},
 		report: &Report{Route: options.Route, Counts: map[Kind]int64{}, Findings: []Finding{}},
 	}
 	if e, ok := ends.Sink.(connectors.Expecter); ok {
@@ -93,6 +96,9 @@ func (c *comparison) plan(ctx context.Context) error {
 			}
 		}
 		c.sinks = append(c.sinks, s)
+		if c.options.WayBack {
+			c.places[r.Origin] = true
+		}
 	}
 	here, err := c.ends.Source.Ranges(ctx)
 	if err != nil {

@@ -291,6 +291,35 @@ func TestSeveralSinkPartitions(t *testing.T) {
 	}
 }
 
+// Where another route leads back, what is from the sink is not expected there.
+func TestWayBack(t *testing.T) {
+	source := sourceOf(100)
+	back := carried(&source.parts[0], 13)
+	sink := &fake{parts: []part{stored("S", slices.DeleteFunc(sinkOf(source), func(m connectors.Message) bool {
+		o, _ := connectors.ParseOrigin(origin(&m).Value)
+		return o.Offset%10 == 3
+	}))}}
+	sink.parts[0].Origin = "nats:n/S"
+	for i := range source.parts[0].log {
+		if m := &source.parts[0].log[i]; i%10 == 3 {
+			m.Headers = append(slices.Clone(m.Headers), connectors.Header{Key: connectors.OriginHeader, Value: []byte("nats:n/S/77;hops=1")})
+		}
+	}
+	ends := Ends{Source: source, Sink: sink}
+	if r := compare(t, ends, Options{Whole: true, WayBack: true}); !r.Equal || r.Partitions[0].Returned != 10 || r.SourceMessages != 90 {
+		t.Errorf("%s, returned %d", r.Verdict(), r.Partitions[0].Returned)
+	}
+	if r := compare(t, ends, Options{Whole: true}); r.Counts[Lost] != 10 {
+		t.Errorf("without a way back: %s", r.Verdict())
+	}
+	// One that was sent back nevertheless.
+	sink.parts[0].log = append(sink.parts[0].log, back)
+	sink.parts[0].log[90].Offset, sink.parts[0].End = 91, 92
+	if r := compare(t, ends, Options{Whole: true, WayBack: true}); r.Counts[Phantom] != 1 {
+		t.Errorf("sent back: %s", r.Verdict())
+	}
+}
+
 func TestUnordered(t *testing.T) {
 	source := sourceOf(100)
 	all := sinkOf(source)
