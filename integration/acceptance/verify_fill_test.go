@@ -34,7 +34,8 @@ type carried struct {
 type sinkWriter struct {
 	s     *scene
 	c     tampering
-	at    int64 // the id of the message that is tampered with
+	at    int64    // the id of the message that is tampered with
+	ghost *carried // goes where it would have stood
 	held  *carried
 	place verify.Place // of that message
 	write func(*carried) error
@@ -108,6 +109,13 @@ func (w *sinkWriter) take(m carried) error {
 	if tampered {
 		w.place = m.place
 	}
+	if g := w.ghost; g != nil && g.lane == m.lane && m.place.Position > g.place.Position {
+		w.ghost, w.place = nil, g.place
+		g.origin = m.origin[:strings.LastIndexByte(m.origin, '/')+1] + fmt.Sprintf("%d;hops=1", g.place.Position)
+		if err := w.write(g); err != nil {
+			return err
+		}
+	}
 	switch {
 	case m.id == extra, tampered && w.c.sink == "drop":
 		return nil
@@ -155,12 +163,31 @@ func (s *scene) source(c tampering, n int64, write func(from, to int64) error, o
 // middle is the message that is tampered with: one that has all fields, and followers of its lane.
 func middle(n int64) int64 { return n/2/100*100 + 50 }
 
-func (s *scene) fillTopic(c tampering, n int64) {
+func (s *scene) fillTopic(c tampering, n int64) *carried {
+	if c.source == "abort" {
+		s.must(s.topic.Write(s.ctx, s.load, 0, middle(n), 0))
+		defer func() { s.must(s.topic.Write(s.ctx, s.load, middle(n), n, 0)) }()
+		return s.abort(s.load.Message(middle(n)))
+	}
 	s.source(c, n, func(from, to int64) error { return s.topic.Write(s.ctx, s.load, from, to, 0) },
 		func(m truth.Message) error { return s.topic.WriteMessages(s.ctx, 1, m) })
+	return nil
 }
 
-func (s *scene) fillStream(c tampering, n int64) {
+// abort writes a message to partition 1 in a transaction and takes it back.
+func (s *scene) abort(m truth.Message) *carried {
+	s.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.topic.Addr), kgo.TransactionalID(s.name), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	s.must(err)
+	defer client.Close()
+	s.must(client.BeginTransaction())
+	r := &kgo.Record{Topic: s.topic.Name, Partition: 1, Key: m.Key, Value: m.Value}
+	s.must(client.ProduceSync(s.ctx, r).FirstErr())
+	s.must(client.EndTransaction(s.ctx, kgo.TryAbort))
+	return &carried{Message: m, lane: 1, place: verify.Place{Partition: s.topic.Name + "/1", Position: r.Offset}}
+}
+
+func (s *scene) fillStream(c tampering, n int64) *carried {
 	s.source(c, n, func(from, to int64) error { return s.stream.Write(s.ctx, s.load, s.name, from, to, 0) },
 		func(m truth.Message) error {
 			return s.withStream(func(js jetstream.JetStream, _ *nats.Conn) error {
@@ -172,6 +199,7 @@ func (s *scene) fillStream(c tampering, n int64) {
 				return err
 			})
 		})
+	return nil
 }
 
 func (s *scene) withStream(do func(jetstream.JetStream, *nats.Conn) error) error {

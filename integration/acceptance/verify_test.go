@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -22,7 +23,8 @@ import (
 type tampering struct {
 	name string
 	sink string // what whoever fills the sink does to the message: drop, double, swap or alter
-	// source is what the source has that the sink's writer does not know of: alter or add.
+	// source is what the source has that the sink's writer does not know of: alter or add; or abort, what it
+	// has not.
 	source string
 	want   verify.Kind // empty: the ends are equal
 }
@@ -49,7 +51,7 @@ func TestVerifyFindsOneInAStream(t *testing.T) {
 		create: func(s *scene) { s.create(nil) },
 		fill:   (*scene).fillTopic, carry: (*scene).copyToStream, sink: (*scene).writeStream,
 		config: func(s *scene) string { return s.toStream("") },
-	})
+	}, tampering{name: "aborted at the source", source: "abort", want: verify.Phantom})
 }
 
 func TestVerifyFindsOneInATopic(t *testing.T) {
@@ -63,14 +65,14 @@ func TestVerifyFindsOneInATopic(t *testing.T) {
 // way is how one way of moving messages is set up and filled.
 type way struct {
 	create func(*scene)
-	fill   func(*scene, tampering, int64)          // the source
+	fill   func(*scene, tampering, int64) *carried // the source; returns a message that was taken back there
 	carry  func(*scene, func(carried) error)       // reads the source
 	sink   func(*scene, *sinkWriter) (done func()) // sets write; done waits until all is stored
 	config func(*scene) string
 }
 
-func verifyEach(t *testing.T, d way) {
-	for _, c := range tamperings() {
+func verifyEach(t *testing.T, d way, more ...tampering) {
+	for _, c := range append(tamperings(), more...) {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			s := newScene(t, 30*time.Minute)
 			s.load.Size = 100
@@ -79,8 +81,7 @@ func verifyEach(t *testing.T, d way) {
 				n = messages(200_000, 5_000)
 			}
 			d.create(s)
-			d.fill(s, c, n)
-			w := &sinkWriter{s: s, c: c, at: middle(n)}
+			w := &sinkWriter{s: s, c: c, at: middle(n), ghost: d.fill(s, c, n)}
 			done := d.sink(s, w)
 			d.carry(s, w.take)
 			done()
@@ -137,4 +138,45 @@ func (s *scene) verify(config string) (r *verify.Report, took time.Duration, pea
 	}
 	usage := command.ProcessState.SysUsage().(*syscall.Rusage)
 	return r, took, usage.Maxrss << 10, command.ProcessState.ExitCode()
+}
+
+// A route that runs can be verified: what is committed is at the sink, and what is on its way is not
+// compared.
+func TestVerifyBesideARunningRoute(t *testing.T) {
+	for name, toStream := range map[string]bool{"stream": true, "topic": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, 5*time.Minute)
+			s.load.Size, s.load.Plain = 100, !toStream
+			s.create(nil)
+			config := s.toTopic("", "")
+			write := func(ctx context.Context) error { return s.stream.Write(ctx, s.load, s.name, 0, 1<<40, 3000) }
+			arrived := s.inTopic
+			if toStream {
+				config = s.toStream("")
+				write = func(ctx context.Context) error { return s.topic.Write(ctx, s.load, 0, 1<<40, 3000) }
+				arrived = s.inStream
+			}
+			d := s.start(config)
+			loading, stop := context.WithCancel(s.ctx)
+			defer stop()
+			done := make(chan error, 1)
+			go func() { done <- write(loading) }()
+			for i := range int64(3) {
+				arrived(3000*(i+1), time.Minute)
+				r, took, _, code := s.verify(config)
+				t.Logf("%d messages compared in %v: %s", r.SourceMessages, took.Round(time.Millisecond), r.Verdict())
+				if code != 0 || r.SourceMessages == 0 {
+					t.Errorf("exit code %d of %d messages: %v", code, r.SourceMessages, r.Findings)
+				}
+			}
+			stop()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			s.end(d)
+			if r, _, _, code := s.verify(config); code != 0 || r.SourceMessages != r.SinkMessages {
+				t.Errorf("at the end: exit code %d, %d at the source, %d at the sink: %v", code, r.SourceMessages, r.SinkMessages, r.Findings)
+			}
+		})
+	}
 }
