@@ -13,20 +13,20 @@ import (
 
 // mutants each take one check of the verifier away.
 var mutants = []struct{ name, file, old, new string }{
-	{"does not compare the sums", "second.go", "b.source == b.sink && !b.disordered", "!b.disordered"},
-	{"does not look at blocks out of order", "first.go", "		b.disordered = true\n", ""},
-	{"does not remember behind what", "first.go", "		b.extend(at, l.position)\n", ""},
+	{"does not compare the sums", "suspects.go", "b.source == b.sink && !b.disordered", "!b.disordered"},
+	{"does not look at blocks out of order", "sums.go", "		b.disordered = true\n", ""},
+	{"does not remember behind what", "sums.go", "		b.extend(at, l.position)\n", ""},
 	{"takes every letter", "letters.go", "!ok || l.Route != c.options.Route", "!ok"},
-	{"does not know the source's end", "first.go", "case p == nil, offset >= p.End:", "case p == nil:"},
-	{"does not know the source's partitions", "first.go", "return nil, origin.Offset, true", "return nil, origin.Offset, false"},
+	{"does not know the source's end", "sums.go", "case p == nil, offset >= p.End:", "case p == nil:"},
+	{"does not know the source's partitions", "sums.go", "return nil, origin.Offset, true", "return nil, origin.Offset, false"},
 	{"takes holes for messages", "table.go", "	case !e.exists:\n		c.add(b, Finding{Kind: Phantom,", "	case !e.exists:\n		c.add(nil, Finding{Kind: Kind(\"\"),"},
 	{"takes every hole for what has gone", "table.go", "!e.exists && (p.Sparse || offset < p.now)", "!e.exists"},
-	{"does not ask where the source begins by now", "second.go", "p.now = max(p.now, r.First)", "_ = r"},
+	{"does not ask where the source begins by now", "suspects.go", "p.now = max(p.now, r.First)", "_ = r"},
 	{"lets copies be", "table.go", "	if e.seen {\n", "	if e.seen {\n		return\n"},
 	{"lets order be", "table.go", "behind && !late && ", "false && behind && !late && "},
 	{"lets missing messages be", "table.go", "c.add(b, Finding{Kind: Lost, Source: Place{p.Partition, offset}})", "_ = offset"},
 	{"calls everything missing expired", "table.go", "case c.mayHaveLeft(p, offset):", "case true:"},
-	{"expects what is not sent back", "first.go", "		if c.returns(m) {\n", "		if false {\n"},
+	{"expects what is not sent back", "sums.go", "		if c.returns(m) {\n", "		if false {\n"},
 	{"calls dead letters lost", "table.go", "case !e.exists || e.seen || p.dead(offset):", "case !e.exists || e.seen:"},
 	{"lets alterations be", "table.go", "len(fields) > 0 {", "false && len(fields) > 0 {"},
 	{"does not compare keys", "hasher.go", "if p.key != q.key {", "if false {"},
@@ -39,8 +39,8 @@ var mutants = []struct{ name, file, old, new string }{
 	{"does not print times", "hasher.go", "if !m.Time.IsZero() {", "if false {"},
 	{"does not tell nil from empty", "hasher.go", "	if b == nil {\n		return 0\n	}\n", ""},
 	{"sums do not hold the position", "hasher.go", "	}{p, offset})", "	}{p, 0})"},
-	{"does not look where the sink begins", "second.go", "if s.start <= s.First {", "if true {"},
-	{"ends with the first group", "second.go", "return c.examine(ctx, group)\n}\n\n// examine", "return nil\n}\n\n// examine"},
+	{"does not look where the sink begins", "suspects.go", "if s.start <= s.First {", "if true {"},
+	{"ends with the first group", "suspects.go", "return c.examine(ctx, group)\n}\n\n// examine", "return nil\n}\n\n// examine"},
 	{"compares what is not committed", "partition.go", "	if p.to == unknown {\n		return p.End\n	}\n	return p.to\n", "	return p.End\n"},
 }
 

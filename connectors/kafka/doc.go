@@ -46,6 +46,12 @@
 // A partition that gives out offsets again that it had acknowledged has lost messages; that is reported as
 // Dropped, unless the topic's id says that it was created anew (KIP-516).
 //
+// # The logs
+//
+// What a source reads and what a sink has written is read again with franz-go: with the same addresses and
+// login, and with none of our own requests and decoders. A sink's log is of its topic, or of all topics
+// whose names begin as map.topic does, 1,000 at most.
+//
 // # How messages are mapped
 //
 //	key        map.key if set; else the message's key; else, if it was published to NATS natively, its subject

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -22,7 +23,8 @@ const (
 )
 
 // Read implements connectors.Log. Control batches, aborted transactions and what was compacted away are
-// stepped over; it ends early at the end of the partition. A batch that cannot be decoded is an error.
+// stepped over; it ends early at the end of the partition. A batch that cannot be decoded is one message
+// with the batch's bytes, as a source has it.
 func (l *topicLog) Read(ctx context.Context, partition string, from, to int64, visit func(*connectors.Message) error) error {
 	topic, n, err := cutPartition(partition)
 	if err != nil {
@@ -37,7 +39,7 @@ func (l *topicLog) Read(ctx context.Context, partition string, from, to int64, v
 				return err
 			}
 		case err != nil:
-			if failed++; failed == logAttempts || ctx.Err() != nil || !passes(err) {
+			if failed++; failed == logAttempts || ctx.Err() != nil || !passing(err) {
 				return fmt.Errorf("read %s offset %d: %w", partition, next, l.explain(err))
 			}
 			pause(ctx, logPause)
@@ -100,12 +102,8 @@ func (l *topicLog) restart(ctx context.Context, topic string, n int32, next int6
 	return offsetOf(starts, topic, n)
 }
 
-// passes tells whether an error is one of a moment: a leader moves, a broker restarts.
-func passes(err error) bool {
-	return kerr.IsRetriable(err) || !errors.As(err, new(*kerr.Error)) && !errors.Is(err, errUndecodable)
-}
-
-var errUndecodable = errors.New("the batch cannot be decoded")
+// passing tells whether an error is one of a moment: a leader moves, a broker restarts.
+func passing(err error) bool { return kerr.IsRetriable(err) || !errors.As(err, new(*kerr.Error)) }
 
 // fetch reads one answer from the partition's leader. after is where to go on.
 func (l *topicLog) fetch(ctx context.Context, topic string, n int32, at int64) (answer kgo.FetchPartition, after int64, err error) {
@@ -161,8 +159,29 @@ func (l *topicLog) ask(ctx context.Context, broker int, id [16]byte, topic strin
 	answer, after = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: at, IsolationLevel: l.isolation, Topic: topic, Partition: n,
 	}, raw, l.unpack, nil)
-	if answer.Err != nil && len(answer.Records) == 0 {
-		return answer, at, fmt.Errorf("%w: %w", errUndecodable, answer.Err)
+	if answer.Err != nil && after == at {
+		var r *kgo.Record
+		r, after = undecoded(raw.RecordBatches, at)
+		r.Topic = topic
+		answer.Records = append(answer.Records, r)
 	}
 	return answer, after, nil
+}
+
+// undecoded returns a batch that cannot be decoded as a record of its bytes, and where to go on behind it:
+// behind the last offset it claims, if that makes sense.
+func undecoded(raw []byte, at int64) (r *kgo.Record, after int64) {
+	const frame, upToDelta, most = 12, 27, 1 << 24 // of a batch: offset and length; all up to its last offset; offsets it may have
+	after = at + 1
+	if len(raw) >= upToDelta {
+		length := int64(int32(binary.BigEndian.Uint32(raw[8:])))
+		if length > 0 && frame+length <= int64(len(raw)) {
+			raw = raw[:frame+length]
+		}
+		last := int64(binary.BigEndian.Uint64(raw)) + int64(int32(binary.BigEndian.Uint32(raw[23:])))
+		if last >= at && last-at < most {
+			after = last + 1
+		}
+	}
+	return &kgo.Record{Value: raw, Offset: at, Timestamp: time.UnixMilli(-1)}, after
 }

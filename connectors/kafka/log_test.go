@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -178,6 +180,58 @@ func TestLogOfTruncated(t *testing.T) {
 	// From before the beginning, as from a position of long ago.
 	if got := valuesIn(t, l, connectors.Range{Partition: "orders/0", First: 3, End: 40}); len(got) != 30 || got[0] != "10" {
 		t.Errorf("%d messages from %v", len(got), got[:1])
+	}
+}
+
+// A batch that cannot be decoded is one message with its bytes, as the source has it.
+func TestLogOfCorruptBatch(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "orders"))
+	produce(t, newClient(t, c), "orders", 1, 0, 5)
+	broken := make([]byte, 61)
+	binary.BigEndian.PutUint32(broken[8:], uint32(len(broken)-12))
+	broken[16] = 2
+	binary.BigEndian.PutUint32(broken[23:], 2) // offsets 0 to 2
+	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		of := req.(*kmsg.FetchRequest).Topics[0]
+		if of.Partitions[0].FetchOffset != 0 {
+			return nil, nil, false
+		}
+		res := req.ResponseKind().(*kmsg.FetchResponse)
+		part := kmsg.NewFetchResponseTopicPartition()
+		part.HighWatermark, part.LastStableOffset, part.RecordBatches = 5, 5, broken
+		res.Topics = append(res.Topics, kmsg.FetchResponseTopic{Topic: of.Topic, TopicID: of.TopicID, Partitions: []kmsg.FetchResponseTopicPartition{part}})
+		return res, nil, true
+	})
+	l := openTestLog(t, connectortest.SourceSpec(t, Plugin(), "brokers: ["+c.ListenAddrs()[0]+"]\ntopics: orders").Log, connectors.Env{})
+	got := valuesIn(t, l, connectors.Range{Partition: "orders/0", End: 5})
+	if want := []string{string(broken), string(value(0, 3)), string(value(0, 4))}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// What stands in for a batch never goes back, and never far ahead for a lie.
+func TestUndecoded(t *testing.T) {
+	claim := func(base int64, delta uint32, length uint32) []byte {
+		b := make([]byte, 40)
+		binary.BigEndian.PutUint64(b, uint64(base))
+		binary.BigEndian.PutUint32(b[8:], length)
+		binary.BigEndian.PutUint32(b[23:], delta)
+		return b
+	}
+	for name, c := range map[string]struct {
+		raw  []byte
+		at   int64
+		want int64
+		size int
+	}{
+		"plausible": {claim(10, 4, 20), 12, 15, 32}, "short": {[]byte("x"), 7, 8, 1}, "empty": {nil, 7, 8, 0}, "behind": {claim(10, 4, 20), 20, 21, 32},
+		"far ahead": {claim(10, 1<<30, 20), 12, 13, 32}, "negative": {claim(10, 1<<31, 20), 12, 13, 32}, "longer than there is": {claim(10, 4, 1<<20), 12, 15, 40},
+		"a negative length": {claim(10, 4, 1<<31), 12, 15, 40},
+	} {
+		if r, after := undecoded(c.raw, c.at); after != c.want || len(r.Value) != c.size || r.Offset != c.at {
+			t.Errorf("%s: %d bytes at %d, after %d", name, len(r.Value), r.Offset, after)
+		}
 	}
 }
 

@@ -47,6 +47,12 @@
 // on nothing is sent behind it. A server that comes back with less than it had acknowledged, as after a
 // power cut, is reported as Dropped.
 //
+// # The logs
+//
+// Streams are read again through an ordered consumer of nats.go, which goes when the reading ends; message
+// by message where a consumer would keep messages back from others (work queue, interest). A message that
+// a Sluice sink encoded is what that was given.
+//
 // # Core NATS
 //
 // The source cannot slow its publishers down: it has a bounded buffer, drops what comes beyond it, and
