@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -99,19 +100,37 @@ func (x *Inflater) inflate(src []byte, codec int, limit int64) (_ *Buffer, need 
 		buf.B = buf.B[:min(int64(cap(buf.B)), limit)]
 		n, err := x.into(buf.B, src, codec)
 		if err == nil {
-			buf.B = buf.B[:n]
 			x.ratio[codec] = n/max(1, len(src)) + 1
-			return buf, 0, nil
+			return x.fit(buf, n), 0, nil
 		}
 		buf.Release()
 		if !errors.Is(err, errFull) {
 			return nil, 0, err
 		}
 		if size >= limit {
+			if size > 1<<largest {
+				// The next attempt, or the next bomb, must not be unpacked beside what is left of this one.
+				runtime.GC()
+			}
 			return nil, min(2*limit, max(limit+1, x.Cap)), errFull
 		}
-		size *= 2
+		// Doubling on, beyond what the pool keeps, would leave as much garbage as the limit allows data.
+		if size *= 2; size > 1<<largest {
+			size = limit
+		}
 	}
+}
+
+// fit returns the first n bytes of buf, in a smaller buffer if most of it is empty and would be kept so.
+func (x *Inflater) fit(buf *Buffer, n int) *Buffer {
+	buf.B = buf.B[:n]
+	if cap(buf.B) <= 1<<largest || n > cap(buf.B)/2 {
+		return buf
+	}
+	defer buf.Release()
+	small := x.Pool.Get(n)
+	copy(small.B, buf.B)
+	return small
 }
 
 // guess returns the decompressed size of src, as it says itself or as the last batch was.
