@@ -8,13 +8,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/sluice-bridge/sluice/integration/truth"
 )
 
-// window is the route's, in messages.
-const window = 40
+// window is a chain's, in messages, and small how the configuration writes it.
+const (
+	window = 40
+	small  = "{max_messages: 40, max_bytes: 1MiB}"
+)
 
 // upstream is where the messages of a chain are read from.
 type upstream interface {
@@ -63,8 +65,8 @@ type filler interface {
 	fill(ctx context.Context, load *truth.Load, from, to int64) error
 }
 
-// configuration is the daemon's.
-func configuration(up upstream, down downstream) string {
+// configuration is the daemon's, to which more keys of its route can be added.
+func configuration(up upstream, down downstream, window string) string {
 	return fmt.Sprintf(`
 admin: {listen: "off"}
 log: {level: debug}
@@ -72,7 +74,7 @@ routes:
   chain:
     source: %s
     sink: %s
-    window: {max_messages: %d, max_bytes: 1MiB}
+    window: %s
     retry: {initial: 10ms, max: 100ms}
     accept_loss: [core_source]
 `, up.source(), down.sink(), window)
@@ -81,7 +83,7 @@ routes:
 func newChain(ctx context.Context, t testing.TB, program string, up upstream, down downstream, load *truth.Load, fields ...truth.Field) (*chain, error) {
 	t.Helper()
 	c := &chain{
-		up: up, down: down, load: load, fields: fields, daemon: newDaemon(t, program, configuration(up, down)),
+		up: up, down: down, load: load, fields: fields, daemon: newDaemon(t, program, configuration(up, down, small)),
 		ends: map[int32]int64{}, seen: map[int64]bool{},
 	}
 	return c, c.read(ctx)
@@ -155,12 +157,7 @@ func (c *chain) finish(ctx context.Context) error {
 
 // complete waits until everything is committed, ends the daemon softly, and compares both ends.
 func (c *chain) complete(ctx context.Context, l *life) error {
-	err := wait(ctx, func() (bool, error) {
-		select {
-		case <-c.daemon.Exited():
-			return false, fmt.Errorf("it ended with %d", c.daemon.ExitCode())
-		case <-time.After(10 * time.Millisecond):
-		}
+	err := c.daemon.await(ctx, func() (bool, error) {
 		done, err := c.up.done(ctx)
 		if err != nil {
 			return false, err

@@ -124,7 +124,7 @@ func TestCrashAtMostOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &lossy{T: t, ctx: ctx, up: up, down: newKafkaEnd(t, "to", 1), load: load}
-	l.daemon = newDaemon(t, "", configuration(up, l.down))
+	l.daemon = newDaemon(t, "", configuration(up, l.down, small))
 	for _, plan := range plans() {
 		l.live(plan)
 	}
@@ -146,31 +146,24 @@ type lossy struct {
 	published int64 // before the present life
 }
 
-func (l *lossy) must(err error) {
-	l.Helper()
-	if err != nil {
-		l.Fatal(err)
-	}
-}
-
 // live starts the daemon, publishes, and lets the plan kill it, or ends it softly if there is none. It
 // returns how many of the messages are written.
 func (l *lossy) live(plan Plan) int {
 	l.Helper()
-	l.must(l.daemon.start(plan))
-	l.must(l.daemon.Start())
-	l.must(l.up.feed(l.ctx))
+	must(l, l.daemon.start(plan))
+	must(l, l.daemon.Start())
+	must(l, l.up.feed(l.ctx))
 	if plan == (Plan{}) {
-		l.must(l.daemon.Signal(syscall.SIGTERM))
+		must(l, l.daemon.Signal(syscall.SIGTERM))
 	}
 	select {
 	case <-l.daemon.Exited():
 	case <-l.ctx.Done():
 		l.Fatalf("%v: never passed", plan)
 	}
-	l.must(l.down.settle(l.ctx))
+	must(l, l.down.settle(l.ctx))
 	sink, err := l.down.log(l.ctx, l.load.Run)
-	l.must(err)
+	must(l, err)
 	mine := slices.DeleteFunc(sink, func(e truth.Entry) bool { return e.ID < l.published })
 	for i, e := range mine {
 		if want := l.published + int64(i); e.ID != want {
@@ -180,7 +173,7 @@ func (l *lossy) live(plan Plan) int {
 	}
 	l.Logf("%-20v %3d of %d written", plan, len(mine), perLife)
 	passages, err := ReadJournal(l.daemon.journal)
-	l.must(err)
+	must(l, err)
 	for _, p := range passages {
 		known := p.Point == WriteDone || p.Point == WriteHalf && p.Killed
 		if known && p.IDs[len(p.IDs)-1] >= l.published+int64(len(mine)) {

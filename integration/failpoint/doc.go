@@ -4,5 +4,6 @@
 //
 // Its tests are ring 2: the daemon as a process of its own against a Kafka and a NATS server in the
 // test's process, killed at every point, for each pair of connectors, and started again; and broker
-// faults without a crash. The truth is what independent clients read (package truth).
+// faults without a crash, brokers that lie, and messages that grow past every limit. The truth is what
+// independent clients read (package truth).
 package failpoint

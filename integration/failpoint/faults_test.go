@@ -27,7 +27,12 @@ type fault struct {
 // refusal lets the brokers answer an error, so often.
 func (e *kafkaEnd) refusal(key kmsg.Key, code *kerr.Error, times int) fault {
 	return fault{fmt.Sprintf("%s %s x %d", key.Name(), code.Message, times), func(ctx context.Context, more func() error) error {
-		h := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: code, Count: times})
+		h := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: code, Count: times, When: func(kmsg.Request) bool {
+			if key == kmsg.OffsetCommit && code != kerr.RequestTimedOut {
+				e.refused()
+			}
+			return true
+		}})
 		defer h.Remove()
 		return keepBusy(ctx, more, func() bool { return h.Hits() >= times })
 	}}
@@ -117,7 +122,7 @@ func (e *kafkaEnd) sourceFaults() []fault {
 
 // expulsions end the daemon's membership in its group.
 func (e *kafkaEnd) expulsions() []fault {
-	e.refused = true
+	e.expels = true
 	return []fault{
 		e.refusal(kmsg.Heartbeat, kerr.UnknownMemberID, 1),
 		e.refusal(kmsg.OffsetCommit, kerr.IllegalGeneration, 1),

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -26,18 +27,18 @@ type kafkaEnd struct {
 	topic   truth.Topic
 	group   string
 
-	mu         sync.Mutex
-	committed  map[int32]int64 // highest, as the brokers were told
-	generation int32           // that told it
-	refused    bool            // commits are refused: the next generation begins where the last accepted one stands
-	back       []string        // commits that went back
+	mu                sync.Mutex
+	committed, before map[int32]int64 // highest, as the brokers were told: with and without the latest request
+	expels            bool            // its members: what a former one commits late is refused, which does not show here
+	member            string          // that committed last, and its generation
+	back              []string        // commits that went back
 }
 
-func newKafkaEnd(t testing.TB, name string, partitions int32) *kafkaEnd {
+func newKafkaEnd(t testing.TB, name string, partitions int32, more ...kfake.Opt) *kafkaEnd {
 	t.Helper()
 	e := &kafkaEnd{conns: &listeners{}, group: "group-" + name, committed: map[int32]int64{}}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.SeedTopics(partitions, name), kfake.ListenFn(e.conns.listen),
-		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	cluster, err := kfake.NewCluster(append(more, kfake.NumBrokers(2), kfake.SeedTopics(partitions, name),
+		kfake.ListenFn(e.conns.listen), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,10 +54,11 @@ func newKafkaEnd(t testing.TB, name string, partitions int32) *kafkaEnd {
 func (e *kafkaEnd) observe(r *kmsg.OffsetCommitRequest) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.refused && r.Generation != e.generation {
+	member := fmt.Sprint(r.MemberID, r.Generation)
+	if e.expels && e.member != member {
 		clear(e.committed)
 	}
-	e.generation = r.Generation
+	e.member, e.before = member, maps.Clone(e.committed)
 	for _, t := range r.Topics {
 		for _, p := range t.Partitions {
 			if before := e.committed[p.Partition]; p.Offset < before {
@@ -65,6 +67,13 @@ func (e *kafkaEnd) observe(r *kmsg.OffsetCommitRequest) {
 			e.committed[p.Partition] = max(e.committed[p.Partition], p.Offset)
 		}
 	}
+}
+
+// refused forgets the latest commit.
+func (e *kafkaEnd) refused() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.committed = maps.Clone(e.before)
 }
 
 func (e *kafkaEnd) backwards() []string {
@@ -121,6 +130,15 @@ func (e *kafkaEnd) done(ctx context.Context) (func(*truth.Entry) bool, error) {
 		err = nil
 	}
 	return func(m *truth.Entry) bool { return m.Offset < at[m.Partition] }, err
+}
+
+// allDone tells whether the group has committed n messages.
+func (e *kafkaEnd) allDone(ctx context.Context, n int64) bool {
+	at, err := e.topic.Committed(ctx, e.group)
+	for _, offset := range at {
+		n -= offset
+	}
+	return err == nil && n == 0 // the error is that there is no group yet
 }
 
 // settle returns when the brokers have seen the end of every connection, and so have handled what came

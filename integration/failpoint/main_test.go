@@ -3,8 +3,10 @@ package failpoint
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -82,5 +84,41 @@ func wait(ctx context.Context, ok func() (bool, error)) error {
 			return context.Cause(ctx)
 		case <-time.After(2 * time.Millisecond):
 		}
+	}
+}
+
+// await is wait, for as long as the daemon lives.
+func (d *daemon) await(ctx context.Context, ok func() (bool, error)) error {
+	return wait(ctx, func() (bool, error) {
+		select {
+		case <-d.Exited():
+			return false, fmt.Errorf("it ended with %d", d.ExitCode())
+		default:
+			return ok()
+		}
+	})
+}
+
+// until starts the daemon and waits until done.
+func (d *daemon) until(ctx context.Context, t testing.TB, done func() (bool, error)) {
+	t.Helper()
+	must(t, d.start(Plan{}))
+	must(t, d.Start())
+	must(t, d.await(ctx, done))
+}
+
+// end ends the daemon softly.
+func (d *daemon) end(t testing.TB) {
+	t.Helper()
+	must(t, d.Signal(syscall.SIGTERM))
+	if code := d.ExitCode(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM", code)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

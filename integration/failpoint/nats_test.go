@@ -28,11 +28,14 @@ type natsServer struct {
 	watch   *nats.Conn
 }
 
-func newNATS(t testing.TB) *natsServer {
+func newNATS(t testing.TB, change ...func(*server.Options)) *natsServer {
 	t.Helper()
 	s := &natsServer{options: &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
 	}}
+	for _, f := range change {
+		f(s.options)
+	}
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,16 +59,22 @@ func (s *natsServer) start() error {
 		return err
 	}
 	go s.Server.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(5 * time.Second) {
 		return errors.New("the server does not start")
 	}
 	return nil
 }
 
-func (s *natsServer) restart() error {
-	s.Shutdown()
-	s.WaitForShutdown()
-	return s.start()
+// restart stops the server and starts it again at its port, which somebody may use for a moment.
+func (s *natsServer) restart() (err error) {
+	for range 10 {
+		s.Shutdown()
+		s.WaitForShutdown()
+		if err = s.start(); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 func (s *natsServer) cutAfter(n int64, do func()) { s.way.CutAfter(n, do) }
@@ -88,9 +97,9 @@ type streamEnd struct {
 }
 
 // newStreamEnd creates the stream for "<name>.>", with fast-ingest batches or without.
-func newStreamEnd(t testing.TB, name string, fast bool) *streamEnd {
+func newStreamEnd(t testing.TB, name string, fast bool, change ...func(*server.Options)) *streamEnd {
 	t.Helper()
-	e := &streamEnd{natsServer: newNATS(t), prefix: name, durable: "durable-" + name}
+	e := &streamEnd{natsServer: newNATS(t, change...), prefix: name, durable: "durable-" + name}
 	e.stream = truth.Stream{URL: e.ClientURL(), Name: strings.ToUpper(name)}
 	err := e.stream.Create(t.Context(), func(c *jetstream.StreamConfig) { c.AllowBatchPublish = fast }, name+".>")
 	if err != nil {
@@ -170,9 +179,9 @@ type subjectEnd struct {
 	have    []truth.Entry
 }
 
-func newSubjectEnd(t testing.TB, name string) *subjectEnd {
+func newSubjectEnd(t testing.TB, name string, change ...func(*server.Options)) *subjectEnd {
 	t.Helper()
-	e := &subjectEnd{natsServer: newNATS(t), subject: name}
+	e := &subjectEnd{natsServer: newNATS(t, change...), subject: name}
 	var err error
 	if e.sub, err = e.watch.SubscribeSync(name + ".>"); err != nil {
 		t.Fatal(err)
@@ -189,22 +198,32 @@ func (e *subjectEnd) sink() string {
 
 // log returns what has come so far.
 func (e *subjectEnd) log(_ context.Context, run string) ([]truth.Entry, error) {
+	var bad error
+	err := e.read(func(msg *nats.Msg) {
+		m, err := truth.Decode(msg.Subject, msg.Header, msg.Data, time.Time{})
+		if err != nil {
+			bad = err
+			return
+		}
+		e.have = append(e.have, truth.NewEntry(run, m, 0, int64(len(e.have))))
+	})
+	return slices.Clone(e.have), errors.Join(err, bad)
+}
+
+// read gives what has come since the last read.
+func (e *subjectEnd) read(visit func(*nats.Msg)) error {
 	if err := e.watch.Flush(); err != nil {
-		return nil, err
+		return err
 	}
 	for {
 		n, _, err := e.sub.Pending()
 		if err != nil || n == 0 {
-			return slices.Clone(e.have), err
+			return err
 		}
 		msg, err := e.sub.NextMsg(time.Second)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		m, err := truth.Decode(msg.Subject, msg.Header, msg.Data, time.Time{})
-		if err != nil {
-			return nil, err
-		}
-		e.have = append(e.have, truth.NewEntry(run, m, 0, int64(len(e.have))))
+		visit(msg)
 	}
 }
