@@ -45,6 +45,7 @@ type jetStreamSource struct {
 	gaps     gapFinder
 	looked   chan struct{} // capacity 1, nil unless the source ends: how much there is was looked at
 	position atomic.Int64  // the highest stream sequence returned by this ownership
+	stamp    atomic.Int64  // when the stream stored that message, in Unix nanoseconds
 	full     atomic.Bool   // all that the durable may deliver awaits its acknowledgement
 	settled  atomic.Uint64 // the acknowledgement floor as last seen
 	finished atomic.Uint64 // the highest stream sequence committed by this ownership
@@ -65,6 +66,7 @@ type jetStreamSource struct {
 	noted       string    // the last error that was reported
 	retried     time.Time // when the last session that broke was reported
 	created     time.Time // when the stream was created
+	blind       bool      // the user may not read single messages
 	known       bool      // position and settled are of the ownership that is or was last ours
 	assigned    bool      // the bridge knows the partition as ours
 	ack         ackForm
@@ -277,7 +279,7 @@ func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent ti
 // collect makes a batch of e and what has come behind it. At a gap that halts the route it ends before it.
 func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) (*connectors.Batch, error) {
 	b := &connectors.Batch{Partition: s.cfg.Stream, Messages: s.scratch[:0]}
-	sp := &span{}
+	sp, stamp := &span{}, int64(0)
 	s.mu.Lock()
 	b.Origin = s.origin
 	s.mu.Unlock()
@@ -303,6 +305,7 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 		b.Messages = append(b.Messages, m)
 		b.Memory += e.memory
 		sp.at = e.sequences
+		stamp = e.time
 		s.lag.Store(int64(e.pending))
 		if lost {
 			b.Reject = errors.New("the headers cannot be read; they are left out of what is kept of the message")
@@ -329,6 +332,7 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 	p.taken.Store(p.last.Consumer)
 	if p.ordered {
 		s.position.Store(int64(sp.last()))
+		s.stamp.Store(stamp)
 	}
 	s.flights.add(sp)
 	return b, nil

@@ -197,6 +197,9 @@ func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo,
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.sameMessage(ctx, stream, info); err != nil {
+		return nil, nil, err
+	}
 	return stream, info, s.fit(&info.config)
 }
 
