@@ -82,7 +82,7 @@ func withOrigin(m connectors.Message) connectors.Message {
 }
 
 // read makes the message that a NATS source returns for what NATS stored.
-func read(m connectors.Message, block, payload []byte, t *rapid.T) connectors.Message {
+func read(m connectors.Message, block, payload []byte, t interface{ Fatalf(string, ...any) }) connectors.Message {
 	h, err := nats.DecodeHeadersMsg(block)
 	if err != nil {
 		t.Fatalf("nats.go cannot read the block %q: %v", block, err)

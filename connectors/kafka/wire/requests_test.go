@@ -227,8 +227,12 @@ func FuzzAnswers(f *testing.F) {
 		if n := max(len(listed), len(committed), len(offsets), len(parts), len(topics)); n > len(b) {
 			t.Errorf("%d elements from %d bytes", n, len(b))
 		}
-		_, _ = ReadJoined(b)
-		_, _, _ = ReadSynced(b)
+		if joined, _ := ReadJoined(b); len(joined.Members) > len(b)/8+1 {
+			t.Errorf("%d members from %d bytes", len(joined.Members), len(b))
+		}
+		if given, _, _ := ReadSynced(b); len(given) > len(b) {
+			t.Errorf("an assignment of %d bytes from %d", len(given), len(b))
+		}
 		_, _ = ReadLeft(b)
 		_, _ = ReadHeartbeat(b)
 		_, _, _ = ReadCoordinator(b)
