@@ -197,6 +197,35 @@ func TestCoreSourceAnswersAtCommit(t *testing.T) {
 	}
 }
 
+// TestCoreSourceAnswersNothingItGaveUp: a source that is closed before the commit leaves the requester
+// without an answer, who asks again.
+func TestCoreSourceAnswersNothingItGaveUp(t *testing.T) {
+	url := startServer(t, nil).ClientURL()
+	s, _ := openCore(t, url, func(c *CoreSourceConfig) { c.AckMode = "reply" })
+	nc := client(t, url)
+	inbox := nc.NewInbox()
+	answers, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.PublishRequest("orders.a", inbox, []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Fetch(t.Context(), connectors.Room{Messages: 10, Bytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// What the source has sent before its end is here once the server answers us.
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := answers.NextMsg(10 * time.Millisecond); err == nil {
+		t.Errorf("answered %q although nothing was committed", m.Data)
+	}
+}
+
 func TestCoreSourceQueueGroup(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	queue := func(c *CoreSourceConfig) { c.Queue = "q" }
