@@ -2,6 +2,7 @@ package flowcontrol
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,67 @@ func BenchmarkWindow(b *testing.B) {
 	for i := 0; i < b.N; i += stride {
 		windowRound(w)
 	}
+}
+
+// fixedWindow is a Window whose bound never changes, to see what Resize costs.
+type fixedWindow struct {
+	used  atomic.Uint64
+	limit Cost
+	wake  chan struct{}
+}
+
+func (w *fixedWindow) Free(need int64) (Cost, Cause) {
+	used := unpack(w.used.Load())
+	free := Cost{w.limit.Messages - used.Messages, w.limit.Bytes - used.Bytes}
+	if used == (Cost{}) {
+		return free, CauseNone
+	}
+	switch {
+	case free.Messages < max(1, w.limit.Messages/16):
+		return free, CauseMessages
+	case free.Bytes < max(1, w.limit.Bytes/16):
+		return free, CauseBytes
+	case free.Bytes < need:
+		return free, CauseOversize
+	}
+	return free, CauseNone
+}
+
+func (w *fixedWindow) Add(c Cost) { w.used.Add(pack(c)) }
+
+func (w *fixedWindow) Release(c Cost) {
+	if w.used.Add(-pack(c))&parked != 0 {
+		w.wake <- struct{}{}
+	}
+}
+
+func fixedRound(w *fixedWindow) {
+	if _, cause := w.Free(0); cause != CauseNone {
+		panic(cause)
+	}
+	w.Add(Cost{stride, stride * size})
+	for range stride {
+		w.Release(Cost{1, size})
+	}
+}
+
+// BenchmarkResize compares a window that can be resized with one that cannot, in turns.
+func BenchmarkResize(b *testing.B) {
+	w := newWindow(b, Cost{8192, 64 << 20})
+	fixed := &fixedWindow{limit: Cost{8192, 64 << 20}}
+	var resizableTime, fixedTime time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		for range 1000 {
+			windowRound(w)
+		}
+		middle := time.Now()
+		for range 1000 {
+			fixedRound(fixed)
+		}
+		resizableTime, fixedTime = resizableTime+middle.Sub(begin), fixedTime+time.Since(middle)
+	}
+	b.ReportMetric(float64(resizableTime)/float64(fixedTime), "resizable/fixed")
 }
 
 func BenchmarkTwoSemaphores(b *testing.B) {

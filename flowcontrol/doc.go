@@ -2,7 +2,7 @@
 // the standard library only, starts no goroutine and writes no log.
 //
 //   - [Window] bounds messages and bytes between Fetch and the sink's acknowledgement. One goroutine
-//     admits, any goroutine releases.
+//     admits, any goroutine releases or resizes.
 //   - [Tracker] lets the batches of a partition finish in any order and settles them in the order
 //     they were fetched, because only a prefix may be committed.
 //   - [Lane] queues the batches of one partition for its writer: what arrives while a write is out is

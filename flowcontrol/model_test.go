@@ -6,19 +6,23 @@ import (
 )
 
 // The model is Window's protocol cut into its atomic steps: one goroutine that admits and parks, some
-// that release and nudge, and cancellations at any moment. It is explored exhaustively: every order of
-// steps for every script of message sizes. It uses the window's own arithmetic (pack, free).
+// that release and nudge, one that resizes, and cancellations at any moment. It is explored
+// exhaustively: every order of steps for every script of message sizes. It uses the window's own
+// arithmetic (pack, room).
 
 // faults are seeded one at a time, to see that the model notices each.
 type faults struct {
-	checkBeforePark bool // the word is read once, before the bit is set, and not again
-	oldWord         bool // Release looks for the bit in the word before its subtraction
-	noBuffer        bool // a nudge that nobody waits for is lost
-	unparkOnWake    bool // the bit is cleared at each wake and not set again
-	cancelKeepsBit  bool // a cancelled Wait leaves the bit set
-	noRecheck       bool // a wake is taken for room
-	noAlone         bool // an oversize message is admitted beside others
-	nudgeFirst      bool // Release nudges before it subtracts
+	checkBeforePark  bool // the word is read once, before the bit is set, and not again
+	oldWord          bool // Release looks for the bit in the word before its subtraction
+	noBuffer         bool // a nudge that nobody waits for is lost
+	unparkOnWake     bool // the bit is cleared at each wake and not set again
+	cancelKeepsBit   bool // a cancelled Wait leaves the bit set
+	noRecheck        bool // a wake is taken for room
+	noAlone          bool // an oversize message is admitted beside others
+	nudgeFirst       bool // Release nudges before it subtracts
+	resizeQuiet      bool // Resize wakes nobody
+	resizeLooksFirst bool // Resize looks for the bit before it stores the limit
+	ignoresResize    bool // the hard bound is what counts
 }
 
 // The admitting goroutine's places.
@@ -48,10 +52,15 @@ type modelState struct {
 	cancels int   // cancellations that are still to come
 	nudging [maxReleasers]int8
 	holding [maxReleasers]int8 // the item that is still to be subtracted, plus one
+
+	resized  int8 // how many of the resizes are stored
+	granted  int8 // the same when the admitter has read the limit
+	resizing int8
+	over     bool // more was admitted than the limit that was read
 }
 
 type model struct {
-	window    *Window
+	limits    []Cost // the hard one, then those that Resize brings
 	sizes     []int64
 	releasers int
 	faults    faults
@@ -90,15 +99,17 @@ func (m *model) check(s modelState) error {
 			used.Bytes += size
 		}
 	}
-	limit := m.window.limit
-	if used.Messages > limit.Messages || used.Bytes > limit.Bytes && used.Messages > 1 {
+	if used.Messages > m.limits[0].Messages || used.Bytes > m.limits[0].Bytes && used.Messages > 1 {
 		return fmt.Errorf("bound: %+v is in flight in %+v", used, s)
 	}
-	nudging := false
+	if s.over {
+		return fmt.Errorf("bound: more than %+v was admitted in %+v", m.limits[s.granted], s)
+	}
+	nudging := s.resizing != notResizing
 	for i := range m.releasers {
 		nudging = nudging || s.nudging[i] != 0 || s.holding[i] != 0
 	}
-	_, cause := m.window.free(s.word&^parked, s.need, 4)
+	_, cause := room(s.word&^parked, pack(m.limits[s.resized]), s.need, 4)
 	if s.pc == atSelect && cause == CauseNone && !s.token && !nudging {
 		return fmt.Errorf("lost wake-up: asleep beside room in %+v", s)
 	}
@@ -114,14 +125,15 @@ func (m *model) steps(s modelState) (next []modelState) {
 	for r := range m.releasers {
 		next = m.releaser(s, r, next)
 	}
-	return next
+	return m.resizer(s, next)
 }
 
 // admitter is the bridge's loop: Free, then Wait while that names a cause, else Add what fits.
 func (m *model) admitter(s modelState, next []modelState) []modelState {
 	switch s.pc {
 	case atFree:
-		free, cause := m.window.free(s.word, s.need, 16)
+		free, cause := room(s.word, m.limitOf(s), s.need, 16)
+		s.granted = s.resized
 		size := m.sizes[s.item]
 		alone := s.word&^parked == 0
 		switch {
@@ -133,7 +145,7 @@ func (m *model) admitter(s modelState, next []modelState) []modelState {
 			s.need = size // NoRoomError
 		}
 	case atPark:
-		if _, cause := m.window.free(s.word, s.need, 4); m.faults.checkBeforePark && cause != CauseNone {
+		if _, cause := room(s.word, m.limitOf(s), s.need, 4); m.faults.checkBeforePark && cause != CauseNone {
 			s.pc = atLate
 			break
 		}
@@ -143,7 +155,7 @@ func (m *model) admitter(s modelState, next []modelState) []modelState {
 		s.word |= parked
 		s.pc = atSelect
 	case atCheck:
-		if _, cause := m.window.free(s.word, s.need, 4); cause == CauseNone {
+		if _, cause := room(s.word, m.limitOf(s), s.need, 4); cause == CauseNone {
 			s.pc, s.opened = atUnpark, true
 		} else {
 			s.pc = atBlock
@@ -158,7 +170,10 @@ func (m *model) admitter(s modelState, next []modelState) []modelState {
 		}
 		s.pc, s.opened = atFree, false
 	case atAdd:
-		s.word += pack(Cost{1, m.sizes[s.item]})
+		used, size := unpack(s.word), m.sizes[s.item]
+		limit := m.limits[s.granted]
+		s.over = used != Cost{} && (used.Messages+1 > limit.Messages || used.Bytes+size > limit.Bytes)
+		s.word += pack(Cost{1, size})
 		s.inside |= 1 << s.item
 		s.item++
 		s.need, s.pc = 0, atFree
@@ -233,6 +248,59 @@ func (m *model) releaser(s modelState, r int, next []modelState) []modelState {
 	return next
 }
 
+// The resizer's places.
+const (
+	notResizing   = iota
+	resizeLook    // the limit is stored, the bit is not looked for yet
+	resizeNudge   // the bit was seen
+	resizeStore   // only with resizeLooksFirst: the bit was looked for and not seen
+	resizeStoreIt // only with resizeLooksFirst: it was seen
+)
+
+// resizer stores the next limit, looks at the word, and nudges if it saw the bit.
+func (m *model) resizer(s modelState, next []modelState) []modelState {
+	seen := s.word&parked != 0
+	switch s.resizing {
+	case notResizing:
+		switch {
+		case int(s.resized) == len(m.limits)-1:
+			return next
+		case m.faults.resizeLooksFirst && seen:
+			s.resizing = resizeStoreIt
+		case m.faults.resizeLooksFirst:
+			s.resizing = resizeStore
+		default:
+			s.resized++
+			s.resizing = resizeLook
+		}
+	case resizeStore:
+		s.resized++
+		s.resizing = notResizing
+	case resizeStoreIt:
+		s.resized++
+		s.resizing = resizeNudge
+	case resizeLook:
+		s.resizing = notResizing
+		if seen && !m.faults.resizeQuiet {
+			s.resizing = resizeNudge
+		}
+	case resizeNudge:
+		s.resizing = notResizing
+		if !m.faults.noBuffer || s.pc == atSelect {
+			s.token = true
+		}
+	}
+	return append(next, s)
+}
+
+// limitOf is what the admitting goroutine takes for the limit.
+func (m *model) limitOf(s modelState) uint64 {
+	if m.faults.ignoresResize {
+		return pack(m.limits[0])
+	}
+	return pack(m.limits[s.resized])
+}
+
 // scripts returns every list of n sizes out of sizes.
 func scripts(sizes []int64, n int) (all [][]int64) {
 	if n == 0 {
@@ -247,23 +315,25 @@ func scripts(sizes []int64, n int) (all [][]int64) {
 }
 
 // exploreAll runs the model for all limits, scripts and numbers of cancellations.
-func exploreAll(t *testing.T, f faults) (states int, err error) {
-	for _, limit := range []Cost{{1, 4}, {2, 4}, {3, 4}, {8, 3}, {3, 64}} {
-		w, e := NewWindow(limit)
-		if e != nil {
-			t.Fatal(e)
-		}
+func exploreAll(f faults) (states int, err error) {
+	for _, hard := range []Cost{{1, 4}, {2, 4}, {3, 4}, {8, 3}, {3, 64}} {
 		sizes := []int64{1, 3, 5} // small, large, oversize
-		if limit.Bytes == 64 {
+		if hard.Bytes == 64 {
 			sizes = []int64{20, 61, 65}
 		}
-		for _, script := range scripts(sizes, 4) {
-			for cancels := range 3 {
-				m := &model{window: w, sizes: script, releasers: maxReleasers, faults: f}
-				n, err := m.explore(cancels)
-				states += n
-				if err != nil {
-					return states, fmt.Errorf("limit %+v, sizes %v, %d cancellations: %w", limit, script, cancels, err)
+		for _, limits := range [][]Cost{{hard}, {hard, {1, hard.Bytes}, hard}, {hard, {hard.Messages, 1}, hard}} {
+			items, cancels := 4, 2
+			if len(limits) > 1 { // each resize multiplies the states
+				items, cancels = 3, 1
+			}
+			for _, script := range scripts(sizes, items) {
+				for c := range cancels + 1 {
+					m := &model{limits: limits, sizes: script, releasers: maxReleasers, faults: f}
+					n, err := m.explore(c)
+					states += n
+					if err != nil {
+						return states, fmt.Errorf("limits %+v, sizes %v, %d cancellations: %w", limits, script, c, err)
+					}
 				}
 			}
 		}
@@ -272,7 +342,8 @@ func exploreAll(t *testing.T, f faults) (states int, err error) {
 }
 
 func TestModel(t *testing.T) {
-	states, err := exploreAll(t, faults{})
+	t.Parallel()
+	states, err := exploreAll(faults{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,9 +360,12 @@ func TestModelNoticesFaults(t *testing.T) {
 		"cancelled and still parked":  {cancelKeepsBit: true},
 		"a wake is taken for room":    {noRecheck: true},
 		"oversize beside what is out": {noAlone: true},
+		"resize wakes nobody":         {resizeQuiet: true},
+		"resize looks too early":      {resizeLooksFirst: true},
+		"resize is not heeded":        {ignoresResize: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exploreAll(t, f); err == nil {
+			if _, err := exploreAll(f); err == nil {
 				t.Error("the model did not notice")
 			} else {
 				t.Log(err)

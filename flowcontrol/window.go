@@ -28,11 +28,12 @@ const (
 )
 
 // Window bounds what is in flight: fetched and not yet acknowledged. One goroutine calls Free, Wait
-// and Add; any goroutine calls Release and Used. Nothing allocates and nothing locks; Release does
-// one atomic add, and one channel send when it opens a full window.
+// and Add; any goroutine calls Release, Resize and Used. Nothing allocates and nothing locks; Release
+// does one atomic add, and one channel send when it opens a full window.
 type Window struct {
 	used  atomic.Uint64
-	limit Cost
+	limit atomic.Uint64 // packed as used; never above hard
+	hard  Cost
 	wake  chan struct{} // capacity 1: a token means "look again"
 }
 
@@ -44,11 +45,28 @@ func NewWindow(limit Cost) (*Window, error) {
 	if limit.Bytes < 1 || limit.Bytes > MaxBytes {
 		return nil, fmt.Errorf("window of %d bytes: want 1 to %d", limit.Bytes, int64(MaxBytes))
 	}
-	return &Window{limit: limit, wake: make(chan struct{}, 1)}, nil
+	w := &Window{hard: limit, wake: make(chan struct{}, 1)}
+	w.limit.Store(pack(limit))
+	return w, nil
 }
 
-// Limit returns the hard bound.
-func (w *Window) Limit() Cost { return w.limit }
+// Hard returns the bound that the window was made with.
+func (w *Window) Hard() Cost { return w.hard }
+
+// Limit returns the bound that holds now: the hard one, or less after Resize.
+func (w *Window) Limit() Cost { return unpack(w.limit.Load()) }
+
+// Resize changes the bound, within 1 and the hard one. Shrinking takes nothing back: what is in flight
+// stays, and nothing is admitted until it is less than the new bound.
+func (w *Window) Resize(limit Cost) {
+	limit.Messages = max(1, min(limit.Messages, w.hard.Messages))
+	limit.Bytes = max(1, min(limit.Bytes, w.hard.Bytes))
+	w.limit.Store(pack(limit))
+	// As in Release: either Wait reads the new bound, or we read the bit that it set before.
+	if w.used.Load()&parked != 0 {
+		w.Nudge()
+	}
+}
 
 // Used returns what is in flight.
 func (w *Window) Used() Cost { return unpack(w.used.Load()) }
@@ -57,18 +75,18 @@ func (w *Window) Used() Cost { return unpack(w.used.Load()) }
 // cause, and the caller has to Wait. need is the size of a message that did not fit the last time, or
 // 0: it must fit too, or have the window for itself.
 func (w *Window) Free(need int64) (free Cost, cause Cause) {
-	return w.free(w.used.Load(), need, 16)
+	return room(w.used.Load(), w.limit.Load(), need, 16)
 }
 
 // Wait blocks until a full window has opened again or ctx ends, whose error it returns. It does not
 // admit anything: Add does.
 func (w *Window) Wait(ctx context.Context, need int64) error {
-	// The parked bit is set before the word is read again, and Release reads the bit in the word its
+	// The parked bit is set before the words are read again, and Release reads the bit in the word its
 	// own subtraction produced: so either we see the room or Release sees the bit and leaves a token.
 	w.used.Or(parked)
 	defer w.used.And(^uint64(parked))
 	for {
-		if _, cause := w.free(w.used.Load(), need, 4); cause == CauseNone {
+		if _, cause := room(w.used.Load(), w.limit.Load(), need, 4); cause == CauseNone {
 			return nil
 		}
 		select {
@@ -98,17 +116,18 @@ func (w *Window) Nudge() {
 	}
 }
 
-// free is Free with the share (one part in parts) that must be free in each bound.
-func (w *Window) free(word uint64, need int64, parts int64) (Cost, Cause) {
-	used := unpack(word)
-	free := Cost{w.limit.Messages - used.Messages, w.limit.Bytes - used.Bytes}
+// room is Free of a window with these two words, with the share (one part in parts) that must be free
+// in each bound.
+func room(usedWord, limitWord uint64, need, parts int64) (Cost, Cause) {
+	used, limit := unpack(usedWord), unpack(limitWord)
+	free := Cost{limit.Messages - used.Messages, limit.Bytes - used.Bytes}
 	if used.Messages == 0 && used.Bytes == 0 {
 		return free, CauseNone
 	}
 	switch {
-	case free.Messages < max(1, w.limit.Messages/parts):
+	case free.Messages < max(1, limit.Messages/parts):
 		return free, CauseMessages
-	case free.Bytes < max(1, w.limit.Bytes/parts):
+	case free.Bytes < max(1, limit.Bytes/parts):
 		return free, CauseBytes
 	case free.Bytes < need:
 		return free, CauseOversize

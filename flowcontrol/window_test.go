@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -65,6 +66,39 @@ func TestWindowCauses(t *testing.T) {
 	}
 }
 
+// TestResize: what is in flight stays, the hard bound is never passed, and a waiter is woken.
+func TestResize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWindow(t, Cost{64, 6400})
+		w.Add(Cost{40, 40})
+		w.Resize(Cost{10, 6400})
+		if free, cause := w.Free(0); cause != CauseMessages || free.Messages != -30 || w.Used().Messages != 40 {
+			t.Errorf("free %+v, cause %q, used %+v", free, cause, w.Used())
+		}
+		woken := make(chan error, 1)
+		go func() { woken <- w.Wait(t.Context(), 0) }()
+		synctest.Wait()
+		w.Release(Cost{20, 20})
+		synctest.Wait()
+		select {
+		case err := <-woken:
+			t.Fatalf("woken with 20 of 10 in flight: %v", err)
+		default:
+		}
+		w.Resize(Cost{1000, 1 << 30})
+		if err := <-woken; err != nil {
+			t.Error(err)
+		}
+		if w.Limit() != w.Hard() || w.Hard() != (Cost{64, 6400}) {
+			t.Errorf("limit %+v, hard %+v", w.Limit(), w.Hard())
+		}
+		w.Resize(Cost{})
+		if w.Limit() != (Cost{1, 1}) {
+			t.Errorf("limit %+v", w.Limit())
+		}
+	})
+}
+
 func TestWaitEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWindow(t, Cost{1, 1})
@@ -92,10 +126,17 @@ type batch struct {
 type script struct {
 	limit   Cost
 	batches []batch
+	resizes []resize // in order
 }
 
-// drawScript draws batches that fit the window, or are one oversize message. Each has nanoseconds of
-// its own, so that no two things happen at once.
+// resize changes the limit at a moment.
+type resize struct {
+	at    time.Duration
+	limit Cost
+}
+
+// drawScript draws batches that fit the window, or are one oversize message, and resizes, of which the
+// last gives the whole window back. Each has nanoseconds of its own, so that no two things happen at once.
 func drawScript(t *rapid.T) script {
 	s := script{limit: Cost{
 		Messages: rapid.Int64Range(1, 70).Draw(t, "messages"),
@@ -116,6 +157,18 @@ func drawScript(t *rapid.T) script {
 		}
 		s.batches = append(s.batches, b)
 	}
+	at := time.Duration(0)
+	for i := range rapid.IntRange(0, 8).Draw(t, "resizes") {
+		at += time.Duration(rapid.IntRange(1, 60).Draw(t, "after")) * time.Millisecond
+		limit := Cost{
+			rapid.Int64Range(1, s.limit.Messages).Draw(t, "to messages"),
+			rapid.Int64Range(1, s.limit.Bytes).Draw(t, "to bytes"),
+		}
+		s.resizes = append(s.resizes, resize{at + time.Duration(1e6/2+i), limit})
+	}
+	if len(s.resizes) > 0 {
+		s.resizes = append(s.resizes, resize{at + time.Millisecond + 1e6/2 + 100, s.limit})
+	}
 	return s
 }
 
@@ -129,6 +182,10 @@ type admitted struct {
 func replay(s script, w *Window) (log []admitted) {
 	begin := time.Now()
 	var releases sync.WaitGroup
+	for _, r := range s.resizes {
+		releases.Add(1)
+		time.AfterFunc(r.at, func() { defer releases.Done(); w.Resize(r.limit) })
+	}
 	for _, b := range s.batches {
 		time.Sleep(b.think)
 		var first Cause
@@ -167,6 +224,7 @@ func reference(s script) (log []admitted) {
 	var now time.Duration
 	var used Cost
 	var releases []release
+	limit, resizes := s.limit, s.resizes
 	advance := func(to time.Duration) {
 		kept := releases[:0]
 		for _, r := range releases {
@@ -178,15 +236,18 @@ func reference(s script) (log []admitted) {
 			}
 		}
 		releases, now = kept, to
+		for len(resizes) > 0 && resizes[0].at <= to {
+			limit, resizes = resizes[0].limit, resizes[1:]
+		}
 	}
 	full := func(need, parts int64) Cause {
-		freeMessages, freeBytes := s.limit.Messages-used.Messages, s.limit.Bytes-used.Bytes
+		freeMessages, freeBytes := limit.Messages-used.Messages, limit.Bytes-used.Bytes
 		switch {
 		case used == Cost{}:
 			return CauseNone
-		case freeMessages < 1 || freeMessages < s.limit.Messages/parts:
+		case freeMessages < 1 || freeMessages < limit.Messages/parts:
 			return CauseMessages
-		case freeBytes < 1 || freeBytes < s.limit.Bytes/parts:
+		case freeBytes < 1 || freeBytes < limit.Bytes/parts:
 			return CauseBytes
 		case freeBytes < need:
 			return CauseOversize
@@ -198,7 +259,7 @@ func reference(s script) (log []admitted) {
 		var first Cause
 		for {
 			cause := full(b.cost.Bytes, 16)
-			fits := used == Cost{} || used.Messages+b.cost.Messages <= s.limit.Messages && used.Bytes+b.cost.Bytes <= s.limit.Bytes
+			fits := used == Cost{} || used.Messages+b.cost.Messages <= limit.Messages && used.Bytes+b.cost.Bytes <= limit.Bytes
 			if cause == CauseNone && fits {
 				break
 			}
@@ -207,9 +268,12 @@ func reference(s script) (log []admitted) {
 				advance(now + time.Millisecond + 7)
 			} else {
 				for full(b.cost.Bytes, 4) != CauseNone {
-					next := releases[0].at
+					next := time.Duration(math.MaxInt64)
 					for _, r := range releases {
 						next = min(next, r.at)
+					}
+					if len(resizes) > 0 {
+						next = min(next, resizes[0].at)
 					}
 					advance(next)
 				}
@@ -275,7 +339,7 @@ func FuzzWindow(f *testing.F) {
 	})
 }
 
-// TestWindowStress lets many release while the one that admits is cancelled at random.
+// TestWindowStress lets many release and one resize while the one that admits is cancelled at random.
 func TestWindowStress(t *testing.T) {
 	const releasers, batches = 4, 3000
 	limit := Cost{64, 6400}
@@ -292,6 +356,19 @@ func TestWindowStress(t *testing.T) {
 			}
 		})
 	}
+	resized := make(chan struct{})
+	var resizer sync.WaitGroup
+	resizer.Go(func() {
+		random := rand.New(rand.NewPCG(2, 2))
+		for {
+			select {
+			case <-resized:
+				return
+			default:
+				w.Resize(Cost{16 + random.Int64N(49), 1500 + random.Int64N(4901)})
+			}
+		}
+	})
 	random := rand.New(rand.NewPCG(1, 1))
 	cancelled := 0
 	for range batches {
@@ -315,6 +392,8 @@ func TestWindowStress(t *testing.T) {
 	}
 	close(work)
 	all.Wait()
+	close(resized)
+	resizer.Wait()
 	if w.used.Load() != 0 {
 		t.Errorf("not zero at the end: %#x", w.used.Load())
 	}
