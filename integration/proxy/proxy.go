@@ -113,6 +113,9 @@ func (p *Proxy) end(prepare func(net.Conn)) {
 	defer p.mu.Unlock()
 	for c := range p.conns {
 		prepare(c)
+	}
+	// Only now: with one end closed, its copier closes the other.
+	for c := range p.conns {
 		c.Close()
 	}
 }
