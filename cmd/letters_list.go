@@ -29,7 +29,8 @@ type letterView struct {
 	Origin      string    `json:"origin,omitempty"`
 	Time        time.Time `json:"time"` // when it was refused
 	Attempts    int       `json:"attempts"`
-	Redriven    int       `json:"redriven"`
+	Redriven    int       `json:"redriven"` // how often
+	Waits       bool      `json:"waits"`    // the next redrive comes to it
 	Undecoded   bool      `json:"undecoded,omitempty"`
 	Reason      string    `json:"reason"`
 	Subject     string    `json:"subject,omitempty"`
@@ -52,6 +53,7 @@ func viewOf(partition string, offset int64, l *bridge.Letter) letterView {
 type letterList struct {
 	Route   string `json:"route"`
 	Letters int    `json:"letters"`
+	Waiting int    `json:"waiting"` // of them, for the next redrive
 	// Others are letters of other routes, NoLetters what is none, or of a later version.
 	Others    int          `json:"others"`
 	NoLetters int          `json:"no_letters"`
@@ -87,6 +89,9 @@ func (a *app) listLetters() *cobra.Command {
 		}
 		defer l.close(ctx)
 		list := newLetterList(args[0], reason, limit)
+		if _, list.from, err = l.readBack(ctx); err != nil {
+			return err
+		}
 		if err := l.read(ctx, nil, list.take); err != nil {
 			return err
 		}
@@ -110,6 +115,7 @@ type collector struct {
 	reason string
 	limit  int
 	causes map[string]int
+	from   map[string]int64 // how far redrives came
 }
 
 func newLetterList(route, reason string, limit int) *collector {
@@ -134,7 +140,11 @@ func (c *collector) take(partition string, m *connectors.Message) error {
 		cause = someCause
 	}
 	c.causes[cause]++
-	c.Newest = append(c.Newest, viewOf(partition, m.Offset, &l))
+	view := viewOf(partition, m.Offset, &l)
+	if view.Waits = m.Offset >= c.from[partition]; view.Waits {
+		c.Waiting++
+	}
+	c.Newest = append(c.Newest, view)
 	if len(c.Newest) > 2*c.limit+100 {
 		c.cut()
 	}
@@ -169,6 +179,9 @@ func countsOf(causes map[string]int) []causeCount {
 
 func (c *collector) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s of %s", count(c.Letters, "dead letter"), c.Route)
+	if c.Letters > 0 {
+		fmt.Fprintf(out, ", of which %s for a redrive", verb(c.Waiting, "waits", "wait"))
+	}
 	if c.Others+c.NoLetters > 0 {
 		fmt.Fprintf(out, "; beside them %d of other routes and %d that are none", c.Others, c.NoLetters)
 	}
@@ -187,4 +200,11 @@ func (c *collector) print(out io.Writer) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", l.Position, at(l.Time), plain(l.Source), l.Attempts, l.Redriven, plain(l.Reason))
 	}
 	return w.Flush()
+}
+
+func verb(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
 }

@@ -85,12 +85,15 @@ func (a *app) redrive(ctx context.Context, l *letters, r *bridge.Redrive, yes bo
 		fmt.Fprintf(a.stdout, "there are no dead letters of %s\n", name)
 		return nil
 	}
-	back, err := l.route.DeadLetter.ReadBack("sluice-"+name+"-redrive", l.held)
+	back, from, err := l.readBack(ctx)
 	if err != nil {
-		return &ExitError{exitConfig, err}
+		return err
+	}
+	if len(from) == 0 {
+		fmt.Fprintf(a.stdout, "no earlier redrive of %s is known upstream: all its letters are to be redriven\n", name)
 	}
 	if !yes {
-		return a.tellRedrive(ctx, l, back, r)
+		return a.tellRedrive(ctx, l, from, r)
 	}
 	route := r.Of(*l.route, back)
 	b, err := bridge.New(bridge.Config{Routes: []bridge.RouteConfig{route}, Instance: instance()}, a.redriveLog(), nil)
@@ -172,14 +175,10 @@ func tellLeft(out io.Writer, of func(bridge.Fate) int64) {
 }
 
 // tellRedrive says what a redrive would do. It changes nothing.
-func (a *app) tellRedrive(ctx context.Context, l *letters, back *connectors.SourceSpec, r *bridge.Redrive) error {
-	from, err := l.committed(ctx, back)
-	if err != nil {
-		return err
-	}
+func (a *app) tellRedrive(ctx context.Context, l *letters, from map[string]int64, r *bridge.Redrive) error {
 	var fates [bridge.NoLetter + 1]int64
 	causes := map[string]int{}
-	err = l.read(ctx, from, func(_ string, m *connectors.Message) error {
+	err := l.read(ctx, from, func(_ string, m *connectors.Message) error {
 		letter, fate := bridge.FateOf(l.route.Name, m)
 		if fate == bridge.Redriven && r.Limit > 0 && fates[fate] == r.Limit {
 			return nil
@@ -207,25 +206,32 @@ func (a *app) tellRedrive(ctx context.Context, l *letters, back *connectors.Sour
 	return nil
 }
 
-// committed returns how far earlier redrives came.
-func (l *letters) committed(ctx context.Context, back *connectors.SourceSpec) (map[string]int64, error) {
+// readBack returns the source of a redrive and how far earlier ones came; nil if there is none.
+func (l *letters) readBack(ctx context.Context) (*connectors.SourceSpec, map[string]int64, error) {
+	if l.route.DeadLetter.ReadBack == nil || len(l.held) == 0 {
+		return nil, nil, nil
+	}
+	back, err := l.route.DeadLetter.ReadBack("sluice-"+l.route.Name+"-redrive", l.held)
+	if err != nil {
+		return nil, nil, &ExitError{exitConfig, err}
+	}
 	from := map[string]int64{}
 	if back.Positions == nil {
-		return from, nil
+		return back, from, nil
 	}
 	p, err := back.Positions(ctx, l.env)
 	if err != nil {
-		return nil, &ExitError{exitEnvironment, err}
+		return nil, nil, &ExitError{exitEnvironment, err}
 	}
 	defer func() { _ = p.Close(context.WithoutCancel(ctx)) }() // it was only read
 	all, err := p.Committed(ctx)
 	if err != nil {
-		return nil, exit(exitEnvironment, "how far the dead letters of %s are redriven: %w", l.route.Name, err)
+		return nil, nil, exit(exitEnvironment, "how far the dead letters of %s are redriven: %w", l.route.Name, err)
 	}
 	for _, one := range all {
 		if one.Known {
 			from[one.Partition] = one.Next
 		}
 	}
-	return from, nil
+	return back, from, nil
 }
