@@ -130,6 +130,38 @@ func (k *Kafka) Damage(topic string, partition int) error {
 	return os.WriteFile(segment, data, 0o600)
 }
 
+// CopyLog copies what the broker holds of a topic to a directory that does not exist. The broker must be
+// frozen or dead.
+func (k *Kafka) CopyLog(topic, to string) error {
+	return k.eachLog(topic, func(dir string) error {
+		return os.CopyFS(filepath.Join(to, filepath.Base(dir)), os.DirFS(dir))
+	})
+}
+
+// RestoreLog puts a copy in the place of what the broker holds of a topic, as if nothing written since had
+// reached the disk. The broker must be dead.
+func (k *Kafka) RestoreLog(topic, from string) error {
+	return k.eachLog(topic, func(dir string) error {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		return os.CopyFS(dir, os.DirFS(filepath.Join(from, filepath.Base(dir))))
+	})
+}
+
+func (k *Kafka) eachLog(topic string, do func(dir string) error) error {
+	dirs, err := filepath.Glob(filepath.Join(k.Process.Dir, "data", topic+"-[0-9]*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := do(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // java returns the program that runs brokers.
 func java(version string) (string, error) {
 	path, err := exec.LookPath("java")

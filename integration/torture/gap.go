@@ -34,7 +34,7 @@ func (r *route) judgeGaps() {
 	if r.watch.gaps != messages {
 		r.log.find(checkGap, r, "/status counts %d messages of gaps, want %d", r.watch.gaps, messages)
 	}
-	if r.watch.dropped > 0 {
+	if r.watch.dropped > 0 != r.expect.told {
 		r.log.find(checkGap, r, "%d messages are told to be dropped", r.watch.dropped)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -44,4 +45,38 @@ func (r *route) working() (n int) {
 		}
 	}
 	return n
+}
+
+// behind tells what the source says that is left, empty if nothing is: what a daemon says of its lag may be
+// a moment old. A topic with transactions ends with their markers, which nobody commits.
+func (r *route) behind(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if !r.toStream {
+		info, err := r.stream.Durable(ctx, "sluice-"+r.name)
+		switch {
+		case err != nil:
+			return err.Error()
+		case info.NumPending > 0 || info.NumAckPending > 0:
+			return fmt.Sprintf("%d messages are not delivered, %d not acknowledged", info.NumPending, info.NumAckPending)
+		}
+		return ""
+	}
+	if r.shares > 0 {
+		return ""
+	}
+	committed, err := r.topic.Committed(ctx, "sluice-"+r.name)
+	if err != nil {
+		return err.Error()
+	}
+	_, ends, err := r.topic.Count(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	for p, end := range ends {
+		if end > 0 && committed[p] < end {
+			return fmt.Sprintf("partition %d is committed up to %d of %d", p, committed[p], end)
+		}
+	}
+	return ""
 }

@@ -71,6 +71,9 @@ func (r *route) judge(ctx context.Context) (*verdict, error) {
 	}
 	v.Source, v.Sink, v.Findings = report.Source, len(sink), report.Findings
 	v.Lost, v.Doubled, v.Phantom, v.Reordered, v.Altered = report.Lost, report.Doubled, report.Phantom, report.Reordered, report.Altered
+	if r.expect.told {
+		r.expect.lost = min(v.Lost, r.watch.dropped)
+	}
 	for check, n := range map[string]int64{checkLost: v.Lost - r.expect.lost, checkPhantom: v.Phantom, checkReordered: v.Reordered, checkAltered: v.Altered} {
 		if n != 0 {
 			r.log.find(check, r, "%d messages, such as %s", n, example(report.Findings, check))

@@ -25,6 +25,9 @@ func kafkaMutants() []*mutant {
 			{"connectors/kafka/position_gap.go", "if t.recreated(s.topics[name]) {", "if false {"},
 			{"connectors/kafka/position.go", "if !sameTopic(o.Metadata, s.fingerprint(f.topic)) {", "if false {"},
 		}},
+		{"begins at the log's end where it ends before the position", []string{"truncated-there"}, []edit{
+			{"connectors/kafka/position_gap.go", "		case tries >= beyondEnd:\n", "		case tries >= beyondEnd:\n			s.resumeAt(f, last)\n			return\n		case false:\n"},
+		}},
 		{"forgets its sequence number when an answer is lost", []string{"unanswered-back"}, []edit{
 			{"connectors/kafka/produce_outcome.go", "		part.doubt = true\n", "		t.spoil()\n		part.sealed = 0\n"},
 		}},

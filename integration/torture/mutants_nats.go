@@ -41,6 +41,16 @@ func natsMutants() []*mutant {
 		{"goes on behind a purge without a word", []string{"expired-back"}, []edit{
 			{"connectors/nats/jetstream_source_session.go", "	s.gaps.begin(expect,", "	s.gaps.begin(expect*0,"},
 		}},
+		{"does not notice that a stream has become shorter", []string{"truncated-back"}, []edit{
+			{"connectors/nats/jetstream_source_session.go", "	case int64(stream.State.LastSeq) < position:\n", "	case false:\n"},
+			{"connectors/nats/jetstream_source_session.go", "	if err := s.sameMessage(ctx, stream, info); err != nil {\n", "	if err := error(nil); err != nil {\n"},
+		}},
+		{"takes other messages at a sequence that was read for read", []string{"regrown-back"}, []edit{
+			{"connectors/nats/jetstream_source_session.go", "	if err := s.sameMessage(ctx, stream, info); err != nil {\n", "	if err := error(nil); err != nil {\n"},
+		}},
+		{"does not tell that the sink has forgotten messages", []string{"forgotten-there"}, []edit{
+			{"connectors/nats/jetstream_sink_session.go", "	if forgotten > 0 {\n", "	if false {\n"},
+		}},
 		{"does not notice that a stream was created anew", []string{"recreated-back"}, []edit{
 			{"connectors/nats/jetstream_source_session.go", "	case !s.created.Equal(stream.Created):\n", "	case false:\n"},
 		}},

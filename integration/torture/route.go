@@ -52,6 +52,7 @@ type expectation struct {
 	gaps []gap
 	lost int64 // messages of batches that cannot be read
 	raw  int   // dead letters that hold such a batch
+	told bool  // that the sink has forgotten messages, no fewer than are lost
 }
 
 // route is a route under test: its two ends at the brokers and on the way, its load, its daemons.

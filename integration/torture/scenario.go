@@ -53,7 +53,7 @@ func (s *stages) close() {
 
 // scenarios returns all of them. Each fails for at least one of the seeded faults of mutants.go.
 func scenarios() []*scenario {
-	return slices.Concat(faultScenarios(), contentScenarios(), gapScenarios(), ownerScenarios(), idleScenarios(), clusterScenarios())
+	return slices.Concat(faultScenarios(), contentScenarios(), gapScenarios(), rewoundScenarios(), ownerScenarios(), idleScenarios(), clusterScenarios())
 }
 
 // there and back are settings of the two directions.

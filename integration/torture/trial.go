@@ -174,17 +174,23 @@ func (r *route) settle(ctx context.Context) {
 	if _, ok := r.shrinks(ctx, r.working(), settlePatience); !ok && ctx.Err() == nil && r.watch.why() == "" {
 		r.log.find(checkRecovery, r, "the group has not settled %v after the last fault", settlePatience)
 	}
-	since := time.Now()
-	for time.Since(since) < still {
+	for since := time.Now(); ; {
 		if r.watch.why() != "" {
 			return // it waits for an operator
 		}
-		if quiet, why := r.watch.quiet(); !quiet {
-			since = time.Now()
-			if time.Since(begin) > settlePatience {
-				r.log.find(checkRecovery, r, "not everything has arrived %v after the last fault: %s", settlePatience, why)
+		quiet, why := r.watch.quiet()
+		if quiet && time.Since(since) >= still {
+			if why = r.behind(ctx); why == "" {
 				return
 			}
+			quiet = false
+		}
+		if !quiet {
+			since = time.Now()
+		}
+		if !quiet && time.Since(begin) > settlePatience {
+			r.log.find(checkRecovery, r, "not everything has arrived %v after the last fault: %s", settlePatience, why)
+			return
 		}
 		if pause(ctx, sampleEvery) != nil {
 			return

@@ -185,7 +185,7 @@ func (t Topic) Read(ctx context.Context, visit func(m *Message, partition int32,
 	}
 	defer client.Close()
 	for len(left) > 0 {
-		patience, cancel := context.WithTimeout(ctx, 30*time.Second)
+		patience, cancel := context.WithTimeout(ctx, time.Minute)
 		fetches := client.PollFetches(patience)
 		cancel()
 		if err := fetches.Err(); err != nil {
