@@ -64,9 +64,10 @@ func (r *Route) look(ctx context.Context) (l *look, err error) {
 		return nil, fmt.Errorf("route %s: the source %s has no positions that can be looked at", r.cfg.Name, r.cfg.SourceName)
 	}
 	l = &look{r: r}
+	opened := l // what is returned with an error is nil
 	defer func() {
 		if err != nil {
-			l.close(ctx)
+			opened.close(ctx)
 		}
 	}()
 	env := r.env(&sinkHost{r}, connectors.Map{})

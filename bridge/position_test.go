@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -58,6 +59,34 @@ func TestPositionsShow(t *testing.T) {
 	}
 	if _, err := b.Positions(t.Context(), "nobody"); err == nil {
 		t.Error("an unknown route has positions")
+	}
+}
+
+// away is a source's log or positions whose broker does not answer.
+type away struct {
+	connectors.Log
+	connectors.Positions
+	closed *atomic.Int32
+}
+
+func (a away) Committed(context.Context) ([]connectors.Position, error) { return nil, errNo }
+func (a away) Ranges(context.Context) ([]connectors.Range, error)       { return nil, errNo }
+func (a away) Close(context.Context) error                              { a.closed.Add(1); return nil }
+
+// A broker that is away is an error, and what was opened to ask it is closed.
+func TestPositionsOfABrokerAway(t *testing.T) {
+	var closed atomic.Int32
+	rc := between(timed(1, 1), connectortest.NewTopic("out", 0))
+	spec := *rc.Source
+	spec.Positions = func(context.Context, connectors.Env) (connectors.Positions, error) { return away{closed: &closed}, nil }
+	spec.Log = func(context.Context, connectors.Env) (connectors.Log, error) { return away{closed: &closed}, nil }
+	rc.Source = &spec
+	b, err := New(Config{Instance: "test", Routes: []RouteConfig{rc}}, zerolog.Nop(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Positions(t.Context(), "orders"); !errors.Is(err, errNo) || closed.Load() != 2 {
+		t.Errorf("%v, %d closed of 2", err, closed.Load())
 	}
 }
 
