@@ -206,9 +206,10 @@ func exportURL(endpoint, name, protocol string) string {
 	return strings.TrimSuffix(endpoint, "/") + "/v1/" + name
 }
 
-// redact hides a password in a URL.
+// redact hides who logs in by a URL: a name without a password is a token.
 func redact(endpoint string) string {
 	if u, err := url.Parse(endpoint); err == nil {
+		u.User = nil
 		return u.Redacted()
 	}
 	return "(not a URL)"

@@ -181,7 +181,7 @@ func TestWhatTurnsTracesOff(t *testing.T) {
 			env: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "127.0.0.1:4317", "OTEL_METRICS_EXPORTER": "none"},
 		},
 		{
-			name: "password", line: "http://me:xxxxx@127.0.0.1:1", traces: true,
+			name: "password", line: `"endpoint":"http://127.0.0.1:1"`, traces: true,
 			cfg: Config{Endpoint: "http://me:secret@127.0.0.1:1", Metrics: "none"},
 		},
 	} {

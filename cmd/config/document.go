@@ -25,12 +25,13 @@ type document struct {
 	files map[*yaml.Node]string // the values that are what a file holds, and which
 }
 
-func (d *document) line(n int) string {
+// line returns a line as findings show it.
+func (d *document) line(n int, hide func(string) string) string {
 	if n > len(d.lines) {
 		return ""
 	}
 	const most = 200
-	line := []rune(mask(strings.TrimRight(d.lines[n-1], "\r")))
+	line := []rune(mask(hide(strings.TrimRight(d.lines[n-1], "\r")), d.root != nil))
 	if len(line) > most {
 		line = append(line[:most], '…')
 	}
@@ -139,6 +140,8 @@ func (x *expander) copy(n *yaml.Node, depth int) *yaml.Node {
 	switch n.Kind {
 	case yaml.ScalarNode:
 		x.fill(c)
+		x.lint.addText("", n.Value)
+		x.lint.addText("", c.Value)
 	case yaml.SequenceNode:
 		for _, child := range n.Content {
 			c.Content = append(c.Content, x.copy(child, depth+1))
@@ -176,10 +179,26 @@ func (x *expander) mapping(c, n *yaml.Node, depth int) {
 		}
 		seen[key.Value] = max(key.Line, 1)
 		name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key.Value, Line: key.Line, Column: key.Column}
-		c.Content = append(c.Content, name, x.copy(value, depth+1))
+		child := x.copy(value, depth+1)
+		x.keepSecret(key.Value, value, child)
+		c.Content = append(c.Content, name, child)
 	}
 	for _, m := range merged {
 		x.merge(c, m, seen)
+	}
+}
+
+// keepSecret notes what is secret below a key, as it was written and as it is after placeholders.
+func (x *expander) keepSecret(key string, written, child *yaml.Node) {
+	if written.Kind == yaml.ScalarNode {
+		x.lint.addText(key, written.Value)
+	}
+	switch {
+	case secretKey(key):
+		x.lint.addAll(child)
+	case key == "telemetry":
+		_, headers := find(child, "headers")
+		x.lint.addAll(headers)
 	}
 }
 

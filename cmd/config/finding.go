@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,6 +17,8 @@ type Finding struct {
 	Text   string `json:"text"`
 	Hint   string `json:"hint,omitempty"`
 	Source string `json:"source,omitempty"` // the line itself, secrets masked
+
+	doc *document
 }
 
 // The codes of findings. They are a public contract: scripts branch on them.
@@ -89,15 +90,15 @@ type place struct {
 
 // lint collects findings.
 type lint struct {
+	secrets
 	findings Findings
 }
 
 func (l *lint) add(at place, code, hint, format string, args ...any) {
 	f := Finding{
 		File: at.doc.name, Line: max(at.line, 1), Column: max(at.column, 1),
-		Code: code, Hint: hint, Text: fmt.Sprintf(format, args...),
+		Code: code, Hint: hint, Text: fmt.Sprintf(format, args...), doc: at.doc,
 	}
-	f.Source = at.doc.line(f.Line)
 	same := func(g Finding) bool {
 		return g.File == f.File && g.Line == f.Line && g.Column == f.Column && g.Text == f.Text
 	}
@@ -119,25 +120,12 @@ func (l *lint) err() error {
 	if len(l.findings) == 0 {
 		return nil
 	}
+	for i := range l.findings {
+		f := &l.findings[i]
+		f.Text, f.Hint, f.Source = l.hide(f.Text), l.hide(f.Hint), f.doc.line(f.Line, l.hide)
+	}
 	slices.SortStableFunc(l.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return l.findings
-}
-
-var (
-	secretInURL = regexp.MustCompile(`(://[^\s/@:"']*):[^\s/@"']+@`)
-	secretKey   = regexp.MustCompile(`((?:password|token|secret|seed)["']?\s*:\s*)("[^"]*"|'[^']*'|[^\s,}#]+)`)
-)
-
-// mask hides what a line may hold in secrets: findings are pasted into tickets.
-func mask(line string) string {
-	line = secretInURL.ReplaceAllString(line, "$1:***@")
-	return secretKey.ReplaceAllStringFunc(line, func(s string) string {
-		m := secretKey.FindStringSubmatch(s)
-		if strings.Contains(m[2], "${") {
-			return s // a placeholder is not the secret
-		}
-		return m[1] + "***"
-	})
 }

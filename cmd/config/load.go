@@ -98,6 +98,8 @@ func URLs(registry *connectors.Registry, p Pair) (*Config, error) {
 		text("accept_loss", 4, 1), losses)
 	d.root = pair(1, text("routes", 1, 1), pair(1, text(p.Name, 3, len("--route ")+1), route))
 	r := newReader(registry)
+	r.addText("", p.From)
+	r.addText("", p.To)
 	return r.read([]*document{d})
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +23,12 @@ const beMain = "SLUICE_TEST_BE_MAIN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(beMain) != "" {
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGUSR1)
+		go func() {
+			<-asked
+			panic("as a test wants it")
+		}()
 		main()
 	}
 	os.Exit(m.Run())
@@ -74,9 +81,15 @@ func (o *output) await(ctx context.Context, t *testing.T, word string) string {
 
 func start(ctx context.Context, t *testing.T, args ...string) *process {
 	t.Helper()
+	return startWith(ctx, t, []string{"OTEL_SDK_DISABLED=true"}, args...)
+}
+
+// startWith adds to the environment.
+func startWith(ctx context.Context, t *testing.T, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{Cmd: exec.CommandContext(ctx, os.Args[0], args...)}
 	p.out.more = make(chan struct{}, 1)
-	p.Env = append(os.Environ(), beMain+"=1", "OTEL_SDK_DISABLED=true")
+	p.Env = append(append(os.Environ(), beMain+"=1"), env...)
 	p.Stdout, p.Stderr = &p.out, &p.out
 	if err := p.Start(); err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func TestURL(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"brokers": []any{"h1:9092", "h2:9093"}, "topic": "t"}, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	for _, text := range []string{"kafka:///t", "kafka://h", "kafka://h/", "kafka://h/a/b", "kafka://u:secret@h/t", "kafka://h/t?topics=x", "kafka://h/t?group=a&group=b"} {
+	for _, text := range []string{"kafka:///t", "kafka://h", "kafka://h/", "kafka://h/a/b", "kafka://u:secret@h/t", "kafka://h/t?username=u&password=secret", "kafka://h/t?topics=x", "kafka://h/t?group=a&group=b"} {
 		u, err := url.Parse(text)
 		if err != nil {
 			t.Fatal(err)

@@ -80,10 +80,10 @@ func fromURL(u *url.URL, end connectors.End) (map[string]any, error) {
 		return nil, fmt.Errorf("%s: a broker is missing; write kafka://host:9092/topic", u.Redacted())
 	}
 	section["brokers"] = brokers
+	if _, ok := u.User.Password(); ok || u.Query().Has("password") {
+		return nil, fmt.Errorf("kafka://%s%s: a password does not belong in a URL, which others can see; write the route in a file", u.Host, u.Path)
+	}
 	if u.User != nil {
-		if _, ok := u.User.Password(); ok {
-			return nil, fmt.Errorf("%s: a password does not belong in a URL, which others can see; write the route in a file", u.Redacted())
-		}
 		section["username"] = u.User.Username()
 	}
 	topic := strings.Trim(u.Path, "/")
