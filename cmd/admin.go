@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	stdlog "log" //nolint:depguard // http.Server takes no other
 	"net"
 	"net/http"
 	"strings"
@@ -28,8 +29,8 @@ type routes interface {
 	SetPosition(ctx context.Context, route string, order bridge.PositionOrder) ([]bridge.PositionMove, error)
 }
 
-// admin answers probes, scrapes and the operator. Over the loopback interface everything is answered;
-// over any other, /status and resume need the token, and without one configured they do not exist.
+// admin answers probes, scrapes and the operator. Where a token is configured, all but probes and metrics
+// needs it; where none is, the rest is answered over the loopback interface only.
 type admin struct {
 	routes   routes
 	metrics  http.Handler
@@ -156,11 +157,20 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
+// serverLog takes the lines of an http.Server, of which a panic in a handler is one.
+type serverLog struct{ log zerolog.Logger }
+
+func (w serverLog) Write(line []byte) (int, error) {
+	w.log.Error().Str("error", strings.TrimSpace(string(line))).Msg("admin listener")
+	return len(line), nil
+}
+
 // serve answers on l until shutdown is called.
 func (a *admin) serve(l net.Listener, log zerolog.Logger) (shutdown func(context.Context)) {
 	server := &http.Server{
 		Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: stdlog.New(serverLog{log}, "", 0),
 	}
 	done := make(chan struct{})
 	go func() {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
@@ -145,5 +147,30 @@ func TestReadyAnswer(t *testing.T) {
 	a.draining.Store(true)
 	if w := ask(a, "GET", "/readyz", "127.0.0.1:1", nil); w.Code != 503 || !strings.Contains(w.Body.String(), "draining") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// A fault in a handler is a line of the log like any other, and the listener goes on.
+func TestHandlerPanics(t *testing.T) {
+	l, err := listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := newBuffer()
+	a := &admin{routes: fakeRoutes{}, metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") })}
+	shutdown := a.serve(l, zerolog.New(out))
+	defer shutdown(t.Context())
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if answer, err := client.Get("http://" + l.Addr().String() + "/metrics"); err == nil {
+		_ = answer.Body.Close()
+		t.Error("a panic was answered")
+	}
+	out.await(soon(t), t, "a fault")
+	var line struct{ Level, Error string }
+	if err := json.Unmarshal([]byte(out.String()), &line); err != nil || line.Level != "error" || !strings.Contains(line.Error, "a fault") {
+		t.Errorf("%v in %s", err, out)
+	}
+	if answer, err := client.Get("http://" + l.Addr().String() + "/livez"); err != nil || answer.Body.Close() != nil {
+		t.Error(err)
 	}
 }
