@@ -311,8 +311,8 @@ func testUncommittedBound(t *testing.T, batch int) {
 		if status.Cause != flowcontrol.CauseUncommitted || status.Blocker != flowcontrol.BlockerCommit || status.Detail != "no" {
 			t.Errorf("cause %v, blocker %v, detail %q", status.Cause, status.Blocker, status.Detail)
 		}
-		if w := sink.Written(); w < 4*64 || w > 5*64 {
-			t.Errorf("%d messages are uncommitted, want about four windows of 64", w)
+		if w, u := sink.Written(), status.Window; w != 4*64 || u.Uncommitted != 4*64 || u.UncommittedLimit != 4*64 {
+			t.Errorf("%d messages are written, %d uncommitted, at most %d; want four windows of 64", w, u.Uncommitted, u.UncommittedLimit)
 		}
 		broken.Store(false)
 		s.until("committed", func(*Route) bool { return source.CommittedSum() == 2000 })

@@ -16,9 +16,9 @@
 //
 // # Bounds
 //
-// The window bounds what is fetched and not acknowledged. What is acknowledged and not committed has a
-// bound of its own, four windows of messages over all partitions of the route: that is what a crash
-// doubles at most while upstream does not confirm commits. With several partitions a lane that is stuck
+// The window bounds what is fetched and not acknowledged. What is fetched and not committed has a bound
+// of its own, four windows of messages over all partitions of the route: that is what a crash doubles at
+// most. With several partitions a lane that is stuck
 // is paused before it holds the window: see pauseLane. A lane is stuck if its messages are refused, or
 // if it alone is not answered: while the sink answers nobody, nobody needs to be protected, and the
 // window fills to its warning and its bound.

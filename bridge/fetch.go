@@ -53,7 +53,7 @@ func (n *run) fetch() {
 
 // awaitRoom waits while a bound is full and reports whether there is room (I3).
 func (n *run) awaitRoom(need int64) bool {
-	limit := uncommittedWindows * n.window.Limit().Messages
+	limit := n.uncommittedLimit()
 	_, cause := n.window.Free(need)
 	full := cause != flowcontrol.CauseNone
 	switch {
@@ -77,6 +77,9 @@ func (n *run) awaitRoom(need int64) bool {
 	}
 	return true
 }
+
+// uncommittedLimit is the bound of what is fetched and not committed.
+func (n *run) uncommittedLimit() int64 { return uncommittedWindows * n.window.Limit().Messages }
 
 func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
 	ctx := n.soft
@@ -103,6 +106,7 @@ func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
 // so that a lane is found to be full before it has all of it.
 func (n *run) room(need int64) connectors.Room {
 	free, _ := n.window.Free(need)
+	free.Messages = min(free.Messages, max(1, n.uncommittedLimit()-n.open.Load()))
 	if n.pauser != nil && n.lanes() > 1 {
 		free.Messages = min(free.Messages, max(1, n.window.Limit().Messages/4))
 	}

@@ -28,8 +28,11 @@ func (r *Route) Status() telemetry.RouteStatus {
 		Detail: health.detail, Owner: health.standby, Halted: health.halted, Down: health.down,
 		Gaps: r.gaps.status(), Actions: r.latestActions(),
 		SourceConnected: health.sourceConnected, SinkConnected: health.sinkConnected, EverConnected: health.ever,
-		Ended:  ended,
-		Window: telemetry.WindowStatus{MessagesLimit: r.cfg.Window.Messages, BytesLimit: r.cfg.Window.Bytes},
+		Ended: ended,
+		Window: telemetry.WindowStatus{
+			MessagesLimit: r.cfg.Window.Messages, BytesLimit: r.cfg.Window.Bytes,
+			UncommittedLimit: uncommittedWindows * r.cfg.Window.Messages,
+		},
 		Counts: r.counts.read(),
 	}
 	ends := r.facts(n)
@@ -79,7 +82,7 @@ func join(source, sink string) string {
 // fillStatus adds what only a run knows.
 func (n *run) fillStatus(s *telemetry.RouteStatus, health view) {
 	used := n.window.Used()
-	s.Window.Messages, s.Window.Bytes = used.Messages, used.Bytes
+	s.Window.Messages, s.Window.Bytes, s.Window.Uncommitted = used.Messages, used.Bytes, n.open.Load()
 	if l, ok := n.source.(connectors.Lagger); ok {
 		s.Lag, s.LagKnown = l.Lag()
 	}

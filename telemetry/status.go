@@ -92,6 +92,10 @@ type WindowStatus struct {
 	MessagesLimit int64 `json:"messages_limit"`
 	Bytes         int64 `json:"bytes"`
 	BytesLimit    int64 `json:"bytes_limit"`
+	// Uncommitted is what is fetched and not committed, acknowledged or not: a crash now would double so
+	// many messages at most, and any crash no more than UncommittedLimit.
+	Uncommitted      int64 `json:"uncommitted"`
+	UncommittedLimit int64 `json:"uncommitted_limit"`
 }
 
 // LaneStatus is what one lane holds.

@@ -104,6 +104,9 @@ type Route struct {
 		Messages, Bytes int64
 		MessagesLimit   int64 `json:"messages_limit"`
 		BytesLimit      int64 `json:"bytes_limit"`
+
+		Uncommitted      int64
+		UncommittedLimit int64 `json:"uncommitted_limit"`
 	}
 	InFlight []struct {
 		Partition string

@@ -64,9 +64,10 @@ func (t *timeline) now() float64 { return round(time.Since(t.begun)) }
 
 func round(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
 
-// begin notes a fault that is about to be done to routes; it is filled in later by who did it.
-func (t *timeline) begin(kind string, allowed int64, routes ...*route) *fault {
-	f := &fault{At: t.now(), Kind: kind, Found: map[string]evidence{}, Allowed: allowed, Recovered: -1}
+// begin notes a fault that is about to be done to routes; it is filled in later by who did it. It may
+// double what the daemon has just said that a crash doubles at most, for each of so many crashes.
+func (t *timeline) begin(kind string, crashes int64, routes ...*route) *fault {
+	f := &fault{At: t.now(), Kind: kind, Found: map[string]evidence{}, Recovered: -1}
 	for i, r := range routes {
 		if i > 0 {
 			f.Route += " "
@@ -75,6 +76,7 @@ func (t *timeline) begin(kind string, allowed int64, routes ...*route) *fault {
 		e := r.watch.evidence()
 		f.Found[r.name] = e
 		f.Hit = f.Hit || e.hit()
+		f.Allowed = max(f.Allowed, crashes*r.watch.stated())
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

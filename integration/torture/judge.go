@@ -206,7 +206,7 @@ func (r *route) doubles(sink, letters []truth.Entry) (all []doubled) {
 }
 
 // aftermath is how long after a route flows again what a fault has doubled may still arrive.
-const aftermath = 15.0
+const aftermath = 30.0
 
 // judgeDoubles wants that whatever is doubled is due to a fault that may double, just before, and that
 // none doubles more than it may.
@@ -264,6 +264,9 @@ func (r *route) judgeDaemons(v *verdict) {
 	p := v.Peaks
 	if p.InFlight > p.InFlightLimit || p.Bytes > p.BytesLimit {
 		r.log.find(checkWindow, r, "%d messages and %d bytes in flight, the window is %d and %d", p.InFlight, p.Bytes, p.InFlightLimit, p.BytesLimit)
+	}
+	if p.Open > p.OpenLimit {
+		r.log.find(checkWindow, r, "%d messages fetched and not committed, /status states at most %d", p.Open, p.OpenLimit)
 	}
 	if p.Resident > p.MemoryLine {
 		r.log.find(checkMemory, r, "%d MiB resident, the line says at most %d MiB", p.Resident>>20, p.MemoryLine>>20)

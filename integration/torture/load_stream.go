@@ -28,9 +28,14 @@ type sent struct {
 
 const subjects = 64
 
+// mute keeps a client from writing to stderr that its connection is lost, which is done on purpose.
+func mute() nats.Option {
+	return nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+}
+
 // run publishes. A message whose outcome is open is never sent again, neither here nor by the client.
 func (l *streamLoad) run(ctx context.Context) error {
-	conn, err := nats.Connect(l.stream.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+	conn, err := nats.Connect(l.stream.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1), mute())
 	if err != nil {
 		return err
 	}

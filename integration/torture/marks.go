@@ -52,7 +52,7 @@ func (r *route) keepMarks(ctx context.Context) error {
 // sinkEnds returns how to ask the sink where it ends, past the proxies.
 func (r *route) sinkEnds() (ask func(context.Context) (map[int32]int64, error), stop func(), err error) {
 	if r.toStream {
-		conn, err := nats.Connect(r.stream.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.RetryOnFailedConnect(true))
+		conn, err := nats.Connect(r.stream.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.RetryOnFailedConnect(true), mute())
 		if err != nil {
 			return nil, nil, err
 		}

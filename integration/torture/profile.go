@@ -19,9 +19,9 @@ type profile struct {
 
 func profiles() []*profile {
 	return []*profile{
-		{"smoke", "both directions for a little more than a minute", 1, 75 * time.Second, 40, bothWays(1500),
+		{"smoke", "both directions for a minute", 1, time.Minute, 40, bothWays(1000),
 			rage(mix{stalls: 1, brokersEvery: 8 * time.Second, rest: 400 * time.Millisecond})},
-		{"short", "both directions for eight minutes", 1, 8 * time.Minute, 300, bothWays(1500),
+		{"short", "both directions for seven minutes", 1, 7 * time.Minute, 300, bothWays(1200),
 			rage(mix{zombies: 2, stalls: 1, brokersEvery: 10 * time.Second, rest: 500 * time.Millisecond})},
 		{"hour", "both directions for an hour", 1, time.Hour, 2000, bothWays(800),
 			rage(mix{zombies: 12, stalls: 6, brokersEvery: 12 * time.Second, rest: 600 * time.Millisecond})},

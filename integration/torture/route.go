@@ -18,9 +18,6 @@ const (
 	partitions  = 4 // of a topic, unless the setting says otherwise
 	maxMessages = 1024
 	maxBytes    = 16 << 20
-	// unsettled is what the daemon says that it holds fetched and not committed at most, and so what one
-	// kill may double.
-	unsettled = 4 * maxMessages
 )
 
 // setting is what differs between the routes of a run, and between runs.
@@ -140,22 +137,24 @@ func (r *route) config(slot string) string {
 		if subject == "" {
 			subject = "{{ partition }}"
 		}
-		return fmt.Sprintf(`routes:
+		return fmt.Sprintf(`shutdown: {drain: %[11]s}
+routes:
   %[1]s:
     source: {kafka: {brokers: %[2]s, topics: "%[1]s"%[3]s}}
     map: {subject: "%[1]s.%[4]s"}
     sink: {jetstream: {servers: %[5]s, stream: "%[6]s"%[7]s}}
 %[8]s    on_reject: dead_letter
     dead_letter: {sink: {kafka: {brokers: %[2]s, topic: "%[9]s", max_message: 4MiB}}}
-%[10]s`, r.name, r.kafka.addresses(), source, subject, r.nats.addresses(), r.stream.Name, r.sink, window, r.letters.Name, r.extra)
+%[10]s`, r.name, r.kafka.addresses(), source, subject, r.nats.addresses(), r.stream.Name, r.sink, window, r.letters.Name, r.extra, drainDeadline)
 	}
-	return fmt.Sprintf(`routes:
+	return fmt.Sprintf(`shutdown: {drain: %[10]s}
+routes:
   %[1]s:
     source: {jetstream: {servers: %[2]s, stream: "%[3]s"%[4]s}}
     sink: {kafka: {brokers: %[5]s, topic: "%[1]s"%[6]s}}
 %[7]s    on_reject: dead_letter
     dead_letter: {sink: {jetstream: {servers: %[2]s, stream: "%[8]s", subject: "%[1]s-letters"}}}
-%[9]s`, r.name, r.nats.addresses(), r.stream.Name, source, r.kafka.addresses(), r.sink, window, r.refused.Name, r.extra)
+%[9]s`, r.name, r.nats.addresses(), r.stream.Name, source, r.kafka.addresses(), r.sink, window, r.refused.Name, r.extra, drainDeadline)
 }
 
 // near is the end that is read from, far the one that is written to.

@@ -19,7 +19,7 @@ func clusterScenarios() []*scenario {
 // oneAway kills the daemon while some partitions of the topic have no leader and the others go on.
 func oneAway(ctx context.Context, t *trial, r *route) error {
 	broker := t.stage.kafka[1]
-	f := r.log.begin("a broker is away, SIGKILL meanwhile", 2*unsettled, r)
+	f := r.log.begin("a broker is away, SIGKILL meanwhile", 2, r)
 	if err := broker.Process.Kill(); err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func refused(ctx context.Context, t *trial, r *route) error {
 		return err
 	}
 	for range 2 {
-		f := r.log.begin("SIGKILL while it is refused", unsettled, r)
+		f := r.log.begin("SIGKILL while it is refused", 1, r)
 		if err := r.slots[0].kill(); err != nil {
 			return err
 		}

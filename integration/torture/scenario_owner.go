@@ -63,7 +63,7 @@ func foreign(ctx context.Context, _ *trial, r *route) error {
 		if err := r.meets(ctx, r.slots[1]); err != nil {
 			return err
 		}
-		f := r.log.begin("resets, then SIGKILL", 2*unsettled, r)
+		f := r.log.begin("resets, then SIGKILL", 2, r)
 		for range 5 {
 			if err := r.stream.ResetDurable(ctx, "sluice-"+r.name); err != nil {
 				return err

@@ -87,8 +87,12 @@ func (s *slot) kill() error {
 	return d.Kill()
 }
 
-// drainPatience is more than a drain may take.
-const drainPatience = 40 * time.Second
+const (
+	// drainDeadline is longer than a broker takes that comes back while a daemon drains.
+	drainDeadline = time.Minute
+	// drainPatience is more than a drain may take.
+	drainPatience = drainDeadline + 20*time.Second
+)
 
 // terminate asks the daemon to end and returns its exit code.
 func (s *slot) terminate() (int, error) {

@@ -11,7 +11,7 @@ import (
 type strike struct {
 	name    string
 	weight  int   // how often it is chosen, among others
-	allowed int64 // what it may double
+	crashes int64 // as so many crashes of the daemon it may double
 	do      func(ctx context.Context, r *route, random *rand.Rand) (note string, err error)
 }
 
@@ -29,7 +29,7 @@ func (r *route) hit(ctx context.Context, s *strike, random *rand.Rand) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	f := r.log.begin(s.name, s.allowed, r)
+	f := r.log.begin(s.name, s.crashes, r)
 	begin := time.Now()
 	note, err := s.do(ctx, r, random)
 	held := time.Since(begin)

@@ -11,7 +11,7 @@ import (
 // a second one that comes and goes.
 func daemonStrikes() []*strike {
 	return []*strike{
-		{name: killed, weight: 8, allowed: unsettled, do: killDaemon},
+		{name: killed, weight: 8, crashes: 1, do: killDaemon},
 		{name: "SIGTERM", weight: 3, do: endDaemon},
 		{name: "SIGSTOP", weight: 3, do: freezeDaemon},
 	}
@@ -21,7 +21,7 @@ const killed = "SIGKILL"
 
 // zombieStrike takes as long as a group needs to find out that a member is gone.
 func zombieStrike() *strike {
-	return &strike{name: "SIGSTOP beside a second one", allowed: 2 * unsettled, do: zombie}
+	return &strike{name: "SIGSTOP beside a second one", crashes: 2, do: zombie}
 }
 
 // killDaemon kills the daemon and starts it again, at once or after a while.

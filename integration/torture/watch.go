@@ -23,6 +23,7 @@ type evidence struct {
 	InFlight int64 `json:"in_flight"` // messages fetched and not acknowledged
 	Moved    int64 `json:"moved"`     // messages acknowledged within the half second before
 	Lag      int64 `json:"lag"`       // messages waiting at the source
+	Open     int64 `json:"open"`      // messages fetched and not committed
 }
 
 // hit reports whether there was work.
@@ -36,7 +37,8 @@ type peaks struct {
 	BytesLimit    int64   `json:"bytes_limit"`
 	Resident      int64   `json:"resident_bytes"`
 	MemoryLine    int64   `json:"memory_line_bytes"` // what the daemon says that it takes at most
-	Uncommitted   int64   `json:"uncommitted"`       // fetched and not committed
+	Open          int64   `json:"open"`              // messages fetched and not committed
+	OpenLimit     int64   `json:"open_limit"`        // what a crash doubles at most, as /status states
 	StalledSec    float64 `json:"stalled_s"`         // watched while stalled or disconnected
 	StalledCPU    float64 `json:"stalled_cpu_s"`     // used in that time
 }
@@ -122,7 +124,7 @@ func (w *watch) look(ctx context.Context, d *daemon.Daemon) error {
 		p.Bytes = max(p.Bytes, status.Window.Bytes)
 	}
 	p.Resident, p.MemoryLine = max(p.Resident, resident), max(p.MemoryLine, memoryLine(status.Memory))
-	p.Uncommitted = max(p.Uncommitted, status.Counts.Fetched-status.Counts.Committed)
+	p.Open, p.OpenLimit = max(p.Open, status.Window.Uncommitted), status.Window.UncommittedLimit
 	if idle(before) && idle(s) {
 		p.StalledSec += s.at.Sub(before.at).Seconds()
 		p.StalledCPU += (s.cpu - before.cpu).Seconds()
@@ -151,12 +153,20 @@ func (w *watch) evidence() (e evidence) {
 	defer w.mu.Unlock()
 	for _, s := range w.latest {
 		e.InFlight += s.status.Window.Messages
+		e.Open += s.status.Window.Uncommitted
 		e.Lag = max(e.Lag, s.status.Lag)
 	}
 	if len(w.history) > 0 && time.Since(w.history[len(w.history)-1].at) < lately {
 		e.Moved = w.acked - w.history[0].acked
 	}
 	return e
+}
+
+// stated returns what a crash doubles at most, as the daemon said last.
+func (w *watch) stated() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.peaks.OpenLimit
 }
 
 // progress returns how many messages all daemons have had acknowledged.
