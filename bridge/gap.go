@@ -86,8 +86,8 @@ func (h *sourceHost) Gap(partition string, from, to int64) error {
 	if !r.cfg.HaltOnGap || accepted {
 		return nil
 	}
-	err := connectors.Halt(haltGap, fmt.Sprintf("sluice resume %s goes on behind it", r.cfg.Name),
-		fmt.Errorf("%s: [%d, %d) vanished before it was read, at most %d messages", partition, from, to, to-from))
+	err := connectors.Halt(haltGap, "sluice resume "+r.cfg.Name,
+		fmt.Errorf("%s: [%d, %d) vanished before it was read, at most %d messages; resume goes on behind it", partition, from, to, to-from))
 	h.halt.set(haltGap, err)
 	return err
 }

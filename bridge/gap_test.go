@@ -69,8 +69,8 @@ func TestGapHalts(t *testing.T) {
 			t.Fatalf("Gap: %v", err)
 		}
 		s.until("halted", halted)
-		if h := s.Status()[0].Halted; h.Reason != "gap" || h.Way != "sluice resume orders goes on behind it" ||
-			h.Detail != "orders/0: [10, 40) vanished before it was read, at most 30 messages" {
+		if h := s.Status()[0].Halted; h.Reason != "gap" || h.Way != "sluice resume orders" ||
+			h.Detail != "orders/0: [10, 40) vanished before it was read, at most 30 messages; resume goes on behind it" {
 			t.Errorf("%+v", h)
 		}
 		if err := s.Resume("orders", Resume{}); err != nil {

@@ -61,7 +61,7 @@ func (h *held) look(ctx context.Context, r *Route, origin string) error {
 	}
 	begin, before, found := time.Now(), h.tail.looked, false
 	for !found && h.tail.left() > 0 {
-		err := h.tail.back(ctx, log, func(int) bool { return true }, func(_ int, m *connectors.Message) {
+		err := h.tail.back(ctx, log, func(_ int, m *connectors.Message) {
 			if o, ok := originOf(m); ok {
 				h.see(o, string(o.Partition) == origin)
 			}

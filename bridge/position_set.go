@@ -2,8 +2,8 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,9 +105,13 @@ func (l *look) plan(ctx context.Context, order *PositionOrder) ([]PositionMove, 
 	if target.kind == toOffset && len(parts) > 1 {
 		return nil, fmt.Errorf("an offset means another message in each of %d partitions: choose one with --partition, such as %s", len(parts), parts[0].Partition)
 	}
+	view, err := l.view(ctx, parts, target)
+	if err != nil {
+		return nil, err
+	}
 	moves := make([]PositionMove, len(parts))
 	for i := range parts {
-		if moves[i], err = l.planOne(ctx, &parts[i], target); err != nil {
+		if moves[i], err = l.planOne(ctx, &parts[i], target, view); err != nil {
 			return nil, err
 		}
 		if m := &moves[i]; m.Skipped > 0 && !order.Skip && !order.DryRun {
@@ -138,45 +142,62 @@ func (l *look) choose(name string) ([]lookPart, error) {
 	return chosen, nil
 }
 
-func (l *look) planOne(ctx context.Context, p *lookPart, target target) (PositionMove, error) {
-	m := PositionMove{Partition: p.Partition, Known: p.Known, Before: p.Committed}
-	delivered, err := l.delivered(ctx, p)
-	if err == nil {
-		m.After, m.Note, err = l.resolve(ctx, p, target)
+// view looks at what the sink holds of partitions, where that matters: nil where it does not, or cannot be
+// known.
+func (l *look) view(ctx context.Context, parts []lookPart, target target) (*sinkView, error) {
+	r := l.r
+	lost := slices.ContainsFunc(parts, func(p lookPart) bool { return !p.Known })
+	switch why := r.unnoticed(); {
+	case target.kind == toSink && why != "":
+		return nil, fmt.Errorf("route %s: the sink does not tell where to go on: %s", r.cfg.Name, why)
+	case target.kind != toSink && (!lost || why != ""):
+		return nil, nil
 	}
+	sink, err := r.cfg.Sink.Log(ctx, r.env(&sinkHost{r}, r.cfg.Map))
 	if err != nil {
+		return nil, err
+	}
+	defer r.closeAside(ctx, sink)
+	// A window that was made smaller since is not taken at its word.
+	v := newSinkView((uncommittedWindows + 1) * max(r.cfg.Window.Messages, DefaultMaxMessages))
+	for i := range parts {
+		if p := &parts[i]; p.First < p.End {
+			v.expect(p.origin)
+		}
+	}
+	return v, v.look(ctx, sink, target.kind == toSink)
+}
+
+func (l *look) planOne(ctx context.Context, p *lookPart, target target, view *sinkView) (m PositionMove, err error) {
+	m = PositionMove{Partition: p.Partition, Known: p.Known, Before: p.Committed}
+	if m.After, m.Note, err = l.resolve(ctx, p, target, view); err != nil {
 		return m, err
 	}
+	// Up to where messages are known to have been delivered.
+	delivered := p.First
+	switch {
+	case p.Known:
+		delivered = p.Committed
+	case view.of(p).last < p.End: // else it is of another log
+		delivered = view.of(p).last + 1
+	}
 	m.Doubled = max(0, delivered-max(p.First, m.After))
-	m.Skipped = max(0, m.After-max(p.First, delivered))
-	if target.kind == toSink {
-		m.Skipped = 0 // what the sink holds was delivered, whatever upstream knows of it
+	if target.kind != toSink { // what the sink holds was delivered, whatever upstream knows of it
+		m.Skipped = max(0, m.After-max(p.First, delivered))
 	}
 	return m, nil
 }
 
-// delivered returns up to where messages are known to have been delivered: the committed position, or without
-// one what the sink holds.
-func (l *look) delivered(ctx context.Context, p *lookPart) (int64, error) {
-	r := l.r
-	switch {
-	case p.Known:
-		return p.Committed, nil
-	case r.unnoticed() != "" || p.origin == "":
-		return p.First, nil
+// of returns what was seen of a partition.
+func (v *sinkView) of(p *lookPart) *seenAtOrigin {
+	if v != nil && v.seen[p.origin] != nil {
+		return v.seen[p.origin]
 	}
-	last, found, err := newHeld().find(ctx, r, p.origin)
-	switch {
-	case found && last < p.End:
-		return last + 1, nil
-	case found, err == nil, connectors.IsPermanent(err):
-		return p.First, nil // of another log, or nothing
-	}
-	return 0, err
+	return &seenAtOrigin{last: -1, settled: -1}
 }
 
 // resolve returns the position that a target means in a partition.
-func (l *look) resolve(ctx context.Context, p *lookPart, target target) (at int64, note string, err error) {
+func (l *look) resolve(ctx context.Context, p *lookPart, target target, view *sinkView) (at int64, note string, err error) {
 	switch target.kind {
 	case toEarliest:
 		return p.First, "", nil
@@ -186,37 +207,19 @@ func (l *look) resolve(ctx context.Context, p *lookPart, target target) (at int6
 		at, err = l.log.Find(ctx, p.Partition, target.time)
 		return at, "", err
 	case toSink:
-		return l.sinkPoint(ctx, p)
+		point := resumePoint{
+			source: l.log, open: view.open, held: view.of(p),
+			at: connectors.Range{Partition: p.Partition, Origin: p.origin, First: p.First, End: p.End},
+			passed: func(m *connectors.Message) bool {
+				return l.r.cfg.WayBack != "" && connectors.FindOrigin(m.Headers) != nil // what has come back from the sink
+			},
+		}
+		return point.compute(ctx)
 	}
 	if target.offset < p.First || target.offset > p.End {
 		return 0, "", fmt.Errorf("%s has no position %d: it holds [%d, %d)", p.Partition, target.offset, p.First, p.End)
 	}
 	return target.offset, "", nil
-}
-
-// sinkPoint returns where to go on by what the sink holds.
-func (l *look) sinkPoint(ctx context.Context, p *lookPart) (int64, string, error) {
-	r := l.r
-	if why := r.unnoticed(); why != "" {
-		return 0, "", fmt.Errorf("route %s: the sink does not tell where to go on: %s", r.cfg.Name, why)
-	}
-	sink, err := r.cfg.Sink.Log(ctx, r.env(&sinkHost{r}, r.cfg.Map))
-	if err != nil {
-		return 0, "", err
-	}
-	defer r.closeAside(ctx, sink)
-	point := resumePoint{
-		source: l.log, sink: sink, inFlight: (uncommittedWindows + 1) * r.cfg.Window.Messages,
-		at: connectors.Range{Partition: p.Partition, Origin: p.origin, First: p.First, End: p.End},
-		passed: func(m *connectors.Message) bool {
-			return r.cfg.WayBack != "" && connectors.FindOrigin(m.Headers) != nil // what has come back from the sink
-		},
-	}
-	at, note, err := point.compute(ctx)
-	if errors.Is(err, errNothingHeld) {
-		return p.First, "the sink holds nothing of it", nil
-	}
-	return at, note, err
 }
 
 func (l *look) names() string {

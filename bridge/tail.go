@@ -57,13 +57,12 @@ func (t *tail) left() (n int64) {
 	return max(0, min(n, tailLimit-t.looked))
 }
 
-// back gives the messages of the next chunk of each partition that is wanted to visit, which is told the
-// partition's number.
-func (t *tail) back(ctx context.Context, log connectors.Log, wanted func(part int) bool, visit func(part int, m *connectors.Message)) error {
+// back gives the messages of the next chunk of each partition to visit, which is told the partition's number.
+func (t *tail) back(ctx context.Context, log connectors.Log, visit func(part int, m *connectors.Message)) error {
 	for i := range t.parts {
 		p := &t.parts[i]
 		from := max(p.first, p.end-t.chunk)
-		if from >= p.end || !wanted(i) {
+		if from >= p.end {
 			continue
 		}
 		err := log.Read(ctx, p.name, from, p.end, func(m *connectors.Message) error { visit(i, m); return nil })

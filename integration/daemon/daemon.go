@@ -114,6 +114,16 @@ type Route struct {
 		Paused    bool
 		Error     string
 	} `json:"in_flight"`
+	Halted *struct {
+		Reason, Detail, Way string
+		Partition           string
+		Offset              int64
+	}
+	Gaps []struct { // the latest
+		Partition string
+		From, To  int64
+	}
+	Actions  []struct{ Who, Why, What, Before, After string }
 	Lag      int64
 	LagKnown bool `json:"lag_known"`
 	Counts   struct {
@@ -126,11 +136,8 @@ type Route struct {
 		Stale        int64
 		Retries      int64
 		Crossings    int64
+		Gaps         int64
 		GapMessages  int64 `json:"gap_messages"`
-	}
-	Gaps []struct { // the latest
-		Partition string
-		From, To  int64
 	}
 	Guarantee, Order, Memory, Backlog string
 	Touches                           []string

@@ -75,6 +75,22 @@ func (s Stream) ResetDurable(ctx context.Context, name string) error {
 	return err
 }
 
+// DeleteDurable deletes a durable with its position.
+func (s Stream) DeleteDurable(ctx context.Context, name string) error {
+	return s.with(func(js jetstream.JetStream) error { return js.DeleteConsumer(ctx, s.Name, name) })
+}
+
+// Purge deletes what the stream holds before a sequence.
+func (s Stream) Purge(ctx context.Context, before uint64) error {
+	return s.with(func(js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		return stream.Purge(ctx, jetstream.WithPurgeSequence(before))
+	})
+}
+
 // Write publishes messages [from, to) of a load to the subjects "<prefix>.<n mod Subjects>" and returns
 // when all are stored. perSecond 0: as fast as it goes.
 func (s Stream) Write(ctx context.Context, load *Load, prefix string, from, to int64, perSecond int) error {

@@ -109,6 +109,31 @@ func (t Topic) Committed(ctx context.Context, group string) (map[int32]int64, er
 	return committed, err
 }
 
+// Expire deletes what a partition holds before an offset, as its retention would.
+func (t Topic) Expire(ctx context.Context, partition int32, before int64) error {
+	return t.admin(func(admin *kadm.Client) error {
+		var upTo kadm.Offsets
+		upTo.AddOffset(t.Name, partition, before, -1)
+		answer, err := admin.DeleteRecords(ctx, upTo)
+		return errors.Join(err, answer.Error())
+	})
+}
+
+// Forget deletes a group with all its positions, as the broker does a week after its last member has left; or
+// only those in some partitions.
+func (t Topic) Forget(ctx context.Context, group string, partitions ...int32) error {
+	return t.admin(func(admin *kadm.Client) error {
+		if len(partitions) == 0 {
+			answer, err := admin.DeleteGroup(ctx, group)
+			return errors.Join(err, answer.Err)
+		}
+		var some kadm.TopicsSet
+		some.Add(t.Name, partitions...)
+		answer, err := admin.DeleteOffsets(ctx, group, some)
+		return errors.Join(err, answer.Error())
+	})
+}
+
 // Write writes messages [from, to) of a load and returns when all are acknowledged. perSecond 0: as
 // fast as it goes.
 func (t Topic) Write(ctx context.Context, load *Load, from, to int64, perSecond int) error {
