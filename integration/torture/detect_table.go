@@ -11,7 +11,7 @@ import (
 // table is the result for people, in Markdown.
 func (d *detection) table() string {
 	var b strings.Builder
-	v := d.stages.all[1].versions()
+	v := d.versions
 	fmt.Fprintf(&b, "# Would it notice?\n\nMade by `go run ./integration/torture -detect`, seed %d, on %s, against %s and %s, with %s.\n\n",
 		d.seed, time.Now().UTC().Format(time.DateOnly), v["kafka"], v["nats"], v["go"])
 	b.WriteString("Each fault is a change of a few words in the daemon (`mutants_*.go`), built with `go build -overlay`. " +
@@ -27,7 +27,8 @@ func (d *detection) table() string {
 		}
 	}
 	b.WriteString("\nWithout a seeded fault:\n\n| scenario | findings | time |\n|---|---|---|\n")
-	for _, c := range d.sound {
+	for _, name := range slices.Sorted(maps.Keys(d.sound)) {
+		c := d.sound[name]
 		fmt.Fprintf(&b, "| %s | %s | %.0f s |\n", c.scenario, orNone(strings.Join(c.checks, ", ")), c.after.Seconds())
 	}
 	b.WriteString("\nWithout one of the checks, these would have passed:\n\n| check | seeded faults that only it notices |\n|---|---|\n")

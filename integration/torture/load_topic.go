@@ -44,7 +44,7 @@ func (l *topicLoad) plain(ctx context.Context) error {
 			}
 		})
 	}
-	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	return client.Flush(flush)
 }

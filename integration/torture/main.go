@@ -94,7 +94,7 @@ func playProfile(ctx context.Context, name string, seed uint64, out string, keep
 		return false, fmt.Errorf("there is no profile %q; -list lists them", name)
 	}
 	p := all[at]
-	return clean, onStage(ctx, p.brokers, keep, func(s *stage, tell func(string, ...any)) error {
+	err = onStage(ctx, p.brokers, keep, func(s *stage, tell func(string, ...any)) error {
 		tell("profile %s, seed %d: %s", p.name, seed, p.says)
 		r, err := p.run(ctx, s, seed, tell)
 		if err != nil {
@@ -106,6 +106,7 @@ func playProfile(ctx context.Context, name string, seed uint64, out string, keep
 		fmt.Println(files)
 		return err
 	})
+	return clean, err
 }
 
 // onStages lends do the stages that scenarios need.
@@ -130,7 +131,7 @@ func onStages(keep bool, do func(*stages) error) error {
 // playScenarios plays those whose name contains part, one after another.
 func playScenarios(ctx context.Context, part string, seed uint64, keep bool) (clean bool, err error) {
 	clean = true
-	return clean, onStages(keep, func(s *stages) error {
+	err = onStages(keep, func(s *stages) error {
 		for i, sc := range scenarios() {
 			if part != "all" && !strings.Contains(sc.name, part) {
 				continue
@@ -150,6 +151,7 @@ func playScenarios(ctx context.Context, part string, seed uint64, keep bool) (cl
 		}
 		return nil
 	})
+	return clean, err
 }
 
 // playMutants sees seeded faults noticed.
@@ -157,10 +159,14 @@ func playMutants(ctx context.Context, part, table string, seed uint64, keep bool
 	if part != "all" {
 		table = os.DevNull
 	}
-	return clean, onStages(keep, func(s *stages) (err error) {
-		clean, err = detect(ctx, s, part, table, seed)
-		return err
+	err = onStages(keep, func(one *stages) error {
+		return onStages(keep, func(other *stages) (err error) {
+			other.tell = one.tell
+			clean, err = detect(ctx, []*stages{one, other}, part, table, seed)
+			return err
+		})
 	})
+	return clean, err
 }
 
 // batched lets a stream take fast-ingest batches, or not.

@@ -19,8 +19,8 @@ type profile struct {
 
 func profiles() []*profile {
 	return []*profile{
-		{"smoke", "both directions for a minute", 1, time.Minute, 40, bothWays(1000),
-			rage(mix{stalls: 1, brokersEvery: 8 * time.Second, rest: 400 * time.Millisecond})},
+		{"smoke", "both directions for a minute, as a part of CI", 1, time.Minute, 20, bothWays(1000),
+			rage(mix{stalls: 1, brokersEvery: 6 * time.Second, rest: 400 * time.Millisecond, gentle: true})},
 		{"short", "both directions for seven minutes", 1, 7 * time.Minute, 300, bothWays(1200),
 			rage(mix{zombies: 2, stalls: 1, brokersEvery: 10 * time.Second, rest: 500 * time.Millisecond})},
 		{"hour", "both directions for an hour", 1, time.Hour, 2000, bothWays(800),

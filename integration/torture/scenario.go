@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -27,13 +26,10 @@ type stages struct {
 
 // of returns the stage for a scenario.
 func (s *stages) of(ctx context.Context, sc *scenario) (*stage, error) {
-	n := 1
-	if sc.cluster {
-		n = 3
-	}
+	n := sc.brokers()
 	if s.all[n] == nil {
-		dir := filepath.Join(s.dir, fmt.Sprint(n))
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		dir, err := os.MkdirTemp(s.dir, fmt.Sprintf("%d-", n))
+		if err != nil {
 			return nil, err
 		}
 		st, err := newStage(ctx, dir, n)
@@ -43,6 +39,22 @@ func (s *stages) of(ctx context.Context, sc *scenario) (*stage, error) {
 		s.all[n] = st
 	}
 	return s.all[n], nil
+}
+
+// drop ends the stage for a scenario; the next one gets another.
+func (s *stages) drop(sc *scenario) {
+	if st := s.all[sc.brokers()]; st != nil {
+		st.close()
+		delete(s.all, sc.brokers())
+	}
+}
+
+// brokers is how many a scenario needs of each kind.
+func (s *scenario) brokers() int {
+	if s.cluster {
+		return 3
+	}
+	return 1
 }
 
 func (s *stages) close() {

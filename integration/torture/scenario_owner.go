@@ -75,9 +75,9 @@ func foreign(ctx context.Context, _ *trial, r *route) error {
 		if err := r.slots[0].kill(); err != nil {
 			return err
 		}
-		took := r.flows(ctx, takeover)
+		took := r.flows(ctx, recoverPatience)
 		if took < 0 {
-			return fmt.Errorf("the second daemon did not take over within %v", takeover)
+			return fmt.Errorf("the second daemon did not take over within %v", recoverPatience)
 		}
 		r.log.amend(f, func(f *fault) { f.Recovered = round(took) })
 		r.slots[0], r.slots[1] = r.slots[1], r.slots[0]

@@ -26,13 +26,15 @@ func brokerStrikes(s *stage) []*brokerStrike {
 		{"nats-server SIGKILL", 4, killNATS},
 		{"nats-server SIGSTOP", 3, freezeNATS},
 		{"kafka SIGSTOP", 3, freezeKafka},
-		{"kafka SIGKILL", 1, killKafka},
+		{killedKafka, 1, killKafka},
 	}
 	if len(s.nats) > 1 {
 		all = append(all, &brokerStrike{"nats: leaders step down", 4, stepDown}, &brokerStrike{"kafka: preferred leaders elected", 2, elect})
 	}
 	return all
 }
+
+const killedKafka = "kafka SIGKILL"
 
 func killNATS(ctx context.Context, t *trial, random *rand.Rand) (string, error) {
 	n := t.stage.nats[random.IntN(len(t.stage.nats))]

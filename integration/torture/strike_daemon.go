@@ -58,9 +58,6 @@ func freezeDaemon(ctx context.Context, r *route, random *rand.Rand) (string, err
 	return "", d.Thaw()
 }
 
-// takeover is how long a second daemon has to take over from a frozen one.
-const takeover = 30 * time.Second
-
 // zombie freezes the daemon until a second one has taken over, lets it wake beside that one, and then
 // ends one of the two.
 func zombie(ctx context.Context, r *route, random *rand.Rand) (string, error) {
@@ -78,10 +75,10 @@ func zombie(ctx context.Context, r *route, random *rand.Rand) (string, error) {
 	if err := d.Freeze(); err != nil {
 		return "", err
 	}
-	took, alone := r.shrinks(ctx, 1, takeover)
-	flowed := r.flows(ctx, takeover)
+	took, alone := r.shrinks(ctx, 1, recoverPatience)
+	flowed := r.flows(ctx, recoverPatience)
 	if (flowed < 0 || !alone) && ctx.Err() == nil {
-		r.log.find(checkRecovery, r, "the second daemon did not take over within %v", takeover)
+		r.log.find(checkRecovery, r, "the second daemon did not take over within %v", recoverPatience)
 	}
 	took += max(flowed, 0)
 	_ = pause(ctx, between(random, 100*time.Millisecond, time.Second))
@@ -103,7 +100,7 @@ func zombie(ctx context.Context, r *route, random *rand.Rand) (string, error) {
 		if err := first.start(); err != nil {
 			return "", err
 		}
-		_ = r.flows(ctx, takeover)
+		_ = r.flows(ctx, recoverPatience)
 		_, err := second.terminate()
 		return note + "first killed", err
 	}
@@ -111,7 +108,7 @@ func zombie(ctx context.Context, r *route, random *rand.Rand) (string, error) {
 
 // meets waits until the daemon in a slot is connected at both ends, or stands by.
 func (r *route) meets(ctx context.Context, s *slot) error {
-	for waited := time.Now(); time.Since(waited) < takeover; {
+	for waited := time.Now(); time.Since(waited) < recoverPatience; {
 		d := s.running()
 		if d == nil {
 			return fmt.Errorf("daemon %s has ended", s.name)
@@ -123,5 +120,5 @@ func (r *route) meets(ctx context.Context, s *slot) error {
 			return err
 		}
 	}
-	return fmt.Errorf("daemon %s is not connected within %v", s.name, takeover)
+	return fmt.Errorf("daemon %s is not connected within %v", s.name, recoverPatience)
 }
