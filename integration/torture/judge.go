@@ -205,52 +205,69 @@ func (r *route) doubles(sink, letters []truth.Entry) (all []doubled) {
 	return all
 }
 
-// aftermath is how long after a route flows again what a fault has doubled may still arrive.
+// aftermath is how long after a route flows again what a fault has doubled may still arrive. Time in which
+// other faults stood in the way does not count.
 const aftermath = 30.0
+
+// excuse is a fault that may double messages.
+type excuse struct {
+	*fault
+	until float64
+	left  int64
+}
+
+func (r *route) excuses() (all []*excuse) {
+	for _, f := range r.log.faults {
+		if _, ok := f.Found[r.name]; !ok {
+			continue
+		}
+		for _, e := range all {
+			if f.At <= e.until {
+				e.until += f.Held
+			}
+		}
+		if f.Allowed > 0 {
+			all = append(all, &excuse{f, f.At + f.Held + max(f.Recovered, 0) + aftermath, f.Allowed})
+		}
+	}
+	return all
+}
 
 // judgeDoubles wants that whatever is doubled is due to a fault that may double, just before, and that
 // none doubles more than it may.
 func (r *route) judgeDoubles(v *verdict) {
-	var mine []*fault
-	left := map[*fault]int64{}
-	for _, f := range r.log.faults {
-		if _, ok := f.Found[r.name]; ok && f.Allowed > 0 {
-			mine = append(mine, f)
-			left[f] = f.Allowed
-			v.Allowed += f.Allowed
-		}
-	}
+	all := r.excuses()
 	unexcused := 0
 	var first doubled
 	for _, d := range v.doubles {
-		f := excuse(mine, left, d.at)
-		if f == nil {
+		e := latest(all, d.at)
+		if e == nil {
 			if unexcused++; unexcused == 1 {
 				first = d
 			}
 			continue
 		}
-		left[f]--
+		e.left--
 	}
 	if unexcused > 0 {
 		r.log.find(checkDoubled, r, "%d messages are doubled for which there is no excuse, the first at %.1f s, sink %d@%d",
 			unexcused, first.at, first.entry.Partition, first.entry.Offset)
 	}
-	for _, f := range mine {
-		n := f.Allowed - left[f]
-		f.Doubled += n
-		if f.Kind == killed {
+	for _, e := range all {
+		n := e.Allowed - e.left
+		v.Allowed += e.Allowed
+		e.Doubled += n
+		if e.Kind == killed {
 			v.MostAKill = max(v.MostAKill, n)
 		}
 	}
 }
 
-// excuse returns the latest fault that may have doubled something by then; of what has no time, any.
-func excuse(faults []*fault, left map[*fault]int64, at float64) *fault {
-	for _, f := range slices.Backward(faults) {
-		recent := f.At <= at && at <= f.At+f.Held+max(f.Recovered, 0)+aftermath
-		if left[f] > 0 && (recent || at == endOfTime) {
-			return f
+// latest returns the latest fault that may have doubled something by then; of what has no time, any.
+func latest(all []*excuse, at float64) *excuse {
+	for _, e := range slices.Backward(all) {
+		if e.left > 0 && (e.At <= at && at <= e.until || at == endOfTime) {
+			return e
 		}
 	}
 	return nil
