@@ -314,6 +314,15 @@ func scripts(sizes []int64, n int) (all [][]int64) {
 	return all
 }
 
+// needsNoRaceDetector skips a test of one goroutine, of which the race detector sees nothing and makes
+// minutes: it goes with -short.
+func needsNoRaceDetector(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("one goroutine walks the states")
+	}
+}
+
 // exploreAll runs the model for all limits, scripts and numbers of cancellations.
 func exploreAll(f faults) (states int, err error) {
 	for _, hard := range []Cost{{1, 4}, {2, 4}, {3, 4}, {8, 3}, {3, 64}} {
@@ -342,6 +351,7 @@ func exploreAll(f faults) (states int, err error) {
 }
 
 func TestModel(t *testing.T) {
+	needsNoRaceDetector(t)
 	t.Parallel()
 	states, err := exploreAll(faults{})
 	if err != nil {
@@ -351,6 +361,7 @@ func TestModel(t *testing.T) {
 }
 
 func TestModelNoticesFaults(t *testing.T) {
+	needsNoRaceDetector(t)
 	for name, f := range map[string]faults{
 		"check before park":           {checkBeforePark: true},
 		"release reads the old word":  {oldWord: true},
