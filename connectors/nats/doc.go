@@ -29,7 +29,8 @@
 // is exact where the durable reads a whole stream whose messages leave at its head; with filters, or
 // where messages expire one by one, it is what the head of the stream has passed, other subjects'
 // messages included; streams that drop messages because they were consumed or superseded have no gaps.
-// What a purge takes while no daemon runs is only known if the last one has left in order.
+// What a purge takes while no daemon runs is only known if the last one has left in order; if not, and
+// the stream begins where the durable stands, a warning says so.
 //
 // # The JetStream sink
 //

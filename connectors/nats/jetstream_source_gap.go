@@ -1,6 +1,9 @@
 package nats
 
-import "sync"
+import (
+	"strconv"
+	"sync"
+)
 
 // gapFinder finds messages that vanished from the stream before they were read. Where the durable
 // reads the whole stream and messages leave it at its head only, every jump of the stream sequence is
@@ -73,4 +76,42 @@ func (g *gapFinder) before() (last uint64, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.next - 1, g.next > 0
+}
+
+// beginGaps looks for messages that vanished from expect on. Streams whose messages vanish by their
+// nature have no gaps: consumed ones, and older ones of a subject.
+func (s *jetStreamSource) beginGaps(expect uint64, stream *streamInfo, info *consumerInfo) error {
+	if stream.Config.Retention != "limits" || stream.Config.MaxMsgsPerSubject > 0 {
+		expect = 0
+	}
+	s.gaps.begin(expect, len(info.config.filters()) == 0 && !stream.sparse(), s.reportGap)
+	if err := s.gaps.head(stream.State.FirstSeq); err != nil {
+		return err
+	}
+	s.gaps.skip(info.AckFloor.Stream + 1)
+	return nil
+}
+
+// expected is the stream sequence that a new reader of the durable is to see first.
+func (s *jetStreamSource) expected(info *consumerInfo) uint64 {
+	if n, err := strconv.ParseUint(info.config.Metadata[positionKey], 10, 63); err == nil {
+		return n + 1
+	}
+	if info.NumAckPending == 0 {
+		return max(info.AckFloor.Stream, info.Delivered.Stream) + 1
+	}
+	return info.AckFloor.Stream + 1
+}
+
+// tellPurge tells where a purge may have taken unread messages and nobody can know: it takes the durable along,
+// and the last owner left no position when it ended.
+func (s *jetStreamSource) tellPurge(stream *streamInfo, info *consumerInfo) {
+	_, left := info.config.Metadata[positionKey]
+	first := stream.State.FirstSeq
+	if left || info.owner().inbox == "" || first < 2 || stream.Config.Retention != "limits" ||
+		info.AckFloor.Stream+1 != first || info.Delivered.Stream+1 != first {
+		return
+	}
+	s.env.Logger.Warn().Uint64("first", first).
+		Msgf("the last reader of %s was killed, and the stream begins where the durable stands: what was purged unread since, if anything, is not known", s.place())
 }

@@ -1,9 +1,13 @@
 package nats
 
 import (
+	"bytes"
 	"context"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -62,4 +66,43 @@ func TestSourceHaltsAtGaps(t *testing.T) {
 	st.purge(1001)
 	last, _ := fetchHalt(t, s)
 	st.wantGaps(h, [2]int64{max(first, last+1), 1001})
+}
+
+// TestSourceTellsPurge: where a purge has taken the durable along after a kill, nobody knows what was unread;
+// that much is said.
+func TestSourceTellsPurge(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ killed, purged, warns bool }{
+		"killed, purged":     {true, true, true},
+		"killed, not purged": {killed: true},
+		"in order, purged":   {purged: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := newStreamTest(t, nil)
+			st.publish(1, 10)
+			s := st.open(st.config(), newSourceHost(), "a")
+			commit(t, s, readAll(t, s, 1, 10, roomy)...)
+			if c.killed {
+				s.stop()
+				<-s.done
+				s.conn.stop()
+				<-s.conn.done
+			}
+			closeSource(t, s)
+			st.publish(11, 90)
+			if c.purged {
+				st.purge(61)
+			}
+			var log bytes.Buffer // written before a message comes
+			env := sourceEnv(newSourceHost(), "b")
+			env.Logger = zerolog.New(&log)
+			s = newJetStreamSource(st.config(), env, defaultPace())
+			fetchOne(t, s, roomy)
+			closeSource(t, s)
+			if warned := strings.Contains(log.String(), "purged unread"); warned != c.warns {
+				t.Errorf("warned: %v\n%s", warned, &log)
+			}
+		})
+	}
 }

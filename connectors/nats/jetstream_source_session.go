@@ -270,6 +270,9 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 		s.assigned = true
 	}
 	expect := s.expected(info)
+	if !s.known {
+		s.tellPurge(stream, info)
+	}
 	if info, err = s.take(ctx, info, from); err != nil {
 		return nil, err
 	}
@@ -291,31 +294,6 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 		return p, err
 	}
 	return p, s.redeliver(ctx, p, info)
-}
-
-// beginGaps looks for messages that vanished from expect on. Streams whose messages vanish by their
-// nature have no gaps: consumed ones, and older ones of a subject.
-func (s *jetStreamSource) beginGaps(expect uint64, stream *streamInfo, info *consumerInfo) error {
-	if stream.Config.Retention != "limits" || stream.Config.MaxMsgsPerSubject > 0 {
-		expect = 0
-	}
-	s.gaps.begin(expect, len(info.config.filters()) == 0 && !stream.sparse(), s.reportGap)
-	if err := s.gaps.head(stream.State.FirstSeq); err != nil {
-		return err
-	}
-	s.gaps.skip(info.AckFloor.Stream + 1)
-	return nil
-}
-
-// expected is the stream sequence that a new reader of the durable is to see first.
-func (s *jetStreamSource) expected(info *consumerInfo) uint64 {
-	if n, err := strconv.ParseUint(info.config.Metadata[positionKey], 10, 63); err == nil {
-		return n + 1
-	}
-	if info.NumAckPending == 0 {
-		return max(info.AckFloor.Stream, info.Delivered.Stream) + 1
-	}
-	return info.AckFloor.Stream + 1
 }
 
 // beginUnowned returns a session that shares the durable with whoever else reads it.
