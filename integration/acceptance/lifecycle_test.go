@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/sluice-bridge/sluice/integration/brokers"
 	"github.com/sluice-bridge/sluice/integration/daemon"
-	"github.com/sluice-bridge/sluice/integration/truth"
 )
 
 // SIGTERM under load finishes what is in flight: started again it doubles nothing.
@@ -172,19 +172,32 @@ func TestMissingAtStart(t *testing.T) {
 	}
 }
 
-// A wrong address is told from a right one, and the daemon stays.
+// A wrong address, or a name that nobody has, is told from a right one, and the daemon stays.
 func TestWrongAddress(t *testing.T) {
-	s := newScene(t, time.Minute)
 	ports, err := brokers.FreePorts(1)
-	s.must(err)
-	right := s.topic
-	s.topic = truth.Topic{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0]), Name: right.Name}
-	s.createStream(nil)
-	d := s.start(s.toStream(""))
-	d.Until(s.ctx, t, "naming the address", func(r *daemon.Route) bool {
-		return r.State == "disconnected" && strings.Contains(r.Detail, s.topic.Addr)
-	})
-	s.end(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	for name, where := range map[string]struct{ kafka, nats string }{
+		"kafka nobody": {kafka: nobody}, "kafka no name": {kafka: "kafka.invalid:9092"},
+		"nats nobody": {nats: nobody}, "nats no name": {nats: "nats.invalid:4222"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, time.Minute)
+			s.create(nil)
+			wrong := *s
+			wrong.topic.Addr, wrong.stream.URL = cmp.Or(where.kafka, s.topic.Addr), cmp.Or(where.nats, s.stream.URL)
+			d := s.start(wrong.toStream(""))
+			d.Until(s.ctx, t, "naming the address", func(r *daemon.Route) bool {
+				return r.State == "disconnected" && strings.Contains(r.Detail, where.kafka+where.nats)
+			})
+			if code, _, err := d.Get(s.ctx, "/livez"); err != nil || code != 200 {
+				t.Errorf("/livez: %d, %v", code, err)
+			}
+			s.end(d)
+		})
+	}
 }
 
 // The 90 % warning stands before the first stall in the log. One partition: of several, each may have
