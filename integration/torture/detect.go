@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -22,8 +23,8 @@ type caught struct {
 }
 
 // detect plays the scenarios with daemons that have seeded faults, those whose name contains part ("all":
-// all of them), and with one that has none, on several lanes at a time. It writes the table to file and
-// returns whether every fault was noticed.
+// all of them), and with one that has none, on several lanes at a time. It writes the table to file, beside
+// what that says already, and returns whether every fault was noticed.
 func detect(ctx context.Context, lanes []*stages, part, file string, seed uint64) (bool, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -35,10 +36,10 @@ func detect(ctx context.Context, lanes []*stages, part, file string, seed uint64
 			d.mutants = append(d.mutants, m)
 		}
 	}
-	if err := d.playAll(ctx, lanes, d.jobs()); err != nil {
-		return false, err
-	}
-	return d.all(), os.WriteFile(file, []byte(d.table()), 0o600)
+	err = d.playAll(ctx, lanes, d.jobs())
+	clean := d.all()
+	err = errors.Join(err, d.earlier(file))
+	return clean, errors.Join(err, os.WriteFile(file, []byte(d.table()), 0o600))
 }
 
 // detection is a run of detect.

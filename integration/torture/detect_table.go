@@ -8,20 +8,25 @@ import (
 	"time"
 )
 
+const (
+	nothing   = "none"
+	unnoticed = "**not noticed**"
+)
+
 // table is the result for people, in Markdown.
 func (d *detection) table() string {
 	var b strings.Builder
 	v := d.versions
-	fmt.Fprintf(&b, "# Would it notice?\n\nMade by `go run ./integration/torture -detect`, seed %d, on %s, against %s and %s, with %s.\n\n",
+	fmt.Fprintf(&b, "# Would it notice?\n\nMade by `go run ./integration/torture -detect`, last with seed %d on %s, against %s and %s, with %s.\n\n",
 		d.seed, time.Now().UTC().Format(time.DateOnly), v["kafka"], v["nats"], v["go"])
 	b.WriteString("Each fault is a change of a few words in the daemon (`mutants_*.go`), built with `go build -overlay`. " +
 		"The time is that of the whole scenario, comparison included.\n\n")
 	b.WriteString("| seeded fault | noticed by | check | after |\n|---|---|---|---|\n")
-	for _, m := range d.mutants {
+	for _, m := range mutants() {
 		for _, c := range d.found[m.name] {
 			checks := strings.Join(c.checks, ", ")
 			if checks == "" {
-				checks = "**not noticed**"
+				checks = unnoticed
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %.0f s |\n", m.name, c.scenario, checks, c.after.Seconds())
 		}
@@ -57,7 +62,7 @@ func (d *detection) table() string {
 
 func orNone(s string) string {
 	if s == "" {
-		return "none"
+		return nothing
 	}
 	return s
 }

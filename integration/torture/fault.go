@@ -103,6 +103,13 @@ func (t *timeline) find(check string, r *route, format string, args ...any) {
 	t.findings = append(t.findings, f)
 }
 
+// found tells whether anything was found that may not happen.
+func (t *timeline) found() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.findings) > 0
+}
+
 // counts returns how many faults there were, and how many of them hit work.
 func (t *timeline) counts() (all, hit int) {
 	t.mu.Lock()

@@ -276,6 +276,9 @@ func latest(all []*excuse, at float64) *excuse {
 // idleShare is how much of a processor a daemon may use that has nothing to do.
 const idleShare = 0.2
 
+// retryRate is how many writes a second a daemon may try again, over all its time.
+const retryRate = 10
+
 // judgeDaemons looks at what the daemons took, and said.
 func (r *route) judgeDaemons(v *verdict) {
 	p := v.Peaks
@@ -290,6 +293,9 @@ func (r *route) judgeDaemons(v *verdict) {
 	}
 	if p.StalledSec > 5 && p.StalledCPU > idleShare*p.StalledSec {
 		r.log.find(checkIdle, r, "%.1f s of processor time in %.1f s of waiting for a broker", p.StalledCPU, p.StalledSec)
+	}
+	if p.Seconds > 5 && float64(p.Retries) > retryRate*p.Seconds {
+		r.log.find(checkIdle, r, "%d writes tried again in %.0f s", p.Retries, p.Seconds)
 	}
 	switch why, want := r.watch.halted, r.expect.halt; {
 	case want == "" && why != "":

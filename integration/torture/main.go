@@ -26,7 +26,7 @@ func run() int {
 	list := flag.Bool("list", false, "list the profiles and scenarios")
 	one := flag.String("scenario", "", "play scenarios whose names contain this instead; all: all of them")
 	seeded := flag.String("detect", "", "build daemons with seeded faults whose names contain this, and see them noticed; all: all of them")
-	table := flag.String("table", "integration/torture/DETECTION.md", "where -detect all writes what was noticed")
+	table := flag.String("table", "integration/torture/DETECTION.md", "where -detect writes what was noticed, beside what stands there")
 	flag.Parse()
 	if *list {
 		printList()
@@ -156,9 +156,6 @@ func playScenarios(ctx context.Context, part string, seed uint64, keep bool) (cl
 
 // playMutants sees seeded faults noticed.
 func playMutants(ctx context.Context, part, table string, seed uint64, keep bool) (clean bool, err error) {
-	if part != "all" {
-		table = os.DevNull
-	}
 	err = onStages(keep, func(one *stages) error {
 		return onStages(keep, func(other *stages) (err error) {
 			other.tell = one.tell

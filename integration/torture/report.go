@@ -82,9 +82,9 @@ func (r *report) page() string {
 		fmt.Fprintf(&b, "  lost %d, phantom %d, altered %d, reordered %d, gaps %d\n", v.Lost, v.Phantom, v.Altered, v.Reordered, v.Gaps)
 		fmt.Fprintf(&b, "  doubled %d of at most %d, most by one kill %d\n", v.Doubled, v.Allowed, v.MostAKill)
 		p := v.Peaks
-		fmt.Fprintf(&b, "  in flight at most %d of %d messages, %.1f of %.1f MiB; uncommitted %d of %d; resident %d of %d MiB; %.1f s of CPU in %.1f s of standing still\n",
+		fmt.Fprintf(&b, "  in flight at most %d of %d messages, %.1f of %.1f MiB; uncommitted %d of %d; resident %d of %d MiB; %.1f s of CPU in %.1f s of standing still; %d writes tried again\n",
 			p.InFlight, p.InFlightLimit, float64(p.Bytes)/(1<<20), float64(p.BytesLimit)/(1<<20), p.Open, p.OpenLimit,
-			p.Resident>>20, p.MemoryLine>>20, p.StalledCPU, p.StalledSec)
+			p.Resident>>20, p.MemoryLine>>20, p.StalledCPU, p.StalledSec, p.Retries)
 	}
 	b.WriteString("\n" + r.kinds())
 	for _, f := range r.Findings {

@@ -99,10 +99,16 @@ func (s *scenario) play(ctx context.Context, st *stage, turn int, seed uint64, t
 		t.log.find(checkRecovery, r, "%v", err)
 		return t, nil
 	}
-	if err := s.act(ctx, t, r); err != nil {
+	switch err := s.act(ctx, t, r); {
+	case err != nil && t.log.found():
+		return t, nil // it stands still, which has been found
+	case err != nil:
 		return nil, fmt.Errorf("scenario %s: %w", s.name, err)
 	}
 	t.finish(ctx)
+	if ctx.Err() != nil && t.log.found() {
+		return t, nil
+	}
 	if _, err := r.judge(ctx); err != nil {
 		return nil, err
 	}
@@ -115,6 +121,9 @@ func hits(rest time.Duration, strikes ...*strike) func(context.Context, *trial, 
 		for _, s := range strikes {
 			if err := r.hit(ctx, s, t.random); err != nil {
 				return err
+			}
+			if t.log.found() {
+				return nil // what follows finds no more
 			}
 			if err := pause(ctx, rest); err != nil {
 				return err

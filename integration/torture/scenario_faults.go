@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluice-bridge/sluice/integration/proxy"
 )
 
 // faultScenarios are those in which something breaks while messages flow.
@@ -46,7 +50,24 @@ func killedFull(ctx context.Context, t *trial, r *route) error {
 	if err := r.arrives(ctx); err != nil {
 		return err
 	}
-	return hits(100*time.Millisecond, times(8, daemonStrikes()[0])...)(ctx, t, r)
+	return hits(100*time.Millisecond, times(8, killUnheard())...)(ctx, t, r)
+}
+
+// killUnheard kills a daemon of which the sink has not heard for a moment, and never hears what it wrote
+// in it: what was committed by then is lost unless the sink had acknowledged it before.
+func killUnheard() *strike {
+	return &strike{name: killed, crashes: 1, do: func(ctx context.Context, r *route, _ *rand.Rand) (string, error) {
+		for _, p := range r.far().proxies {
+			p.Hold(proxy.ToServer)
+		}
+		_ = pause(ctx, 300*time.Millisecond)
+		err := r.slots[0].kill()
+		for _, p := range r.far().proxies {
+			p.Reset()
+			p.Open()
+		}
+		return "", errors.Join(err, r.slots[0].start())
+	}}
 }
 
 // named picks strikes by the end of their names.

@@ -41,6 +41,8 @@ type peaks struct {
 	OpenLimit     int64   `json:"open_limit"`        // what a crash doubles at most, as /status states
 	StalledSec    float64 `json:"stalled_s"`         // watched while stalled or disconnected
 	StalledCPU    float64 `json:"stalled_cpu_s"`     // used in that time
+	Seconds       float64 `json:"watched_s"`
+	Retries       int64   `json:"retries"` // of writes, in that time
 }
 
 // watch is what the daemons of a route say of themselves, and the operating system of them.
@@ -125,6 +127,8 @@ func (w *watch) look(ctx context.Context, d *daemon.Daemon) error {
 	}
 	p.Resident, p.MemoryLine = max(p.Resident, resident), max(p.MemoryLine, memoryLine(status.Memory))
 	p.Open, p.OpenLimit = max(p.Open, status.Window.Uncommitted), status.Window.UncommittedLimit
+	p.Seconds += s.at.Sub(before.at).Seconds()
+	p.Retries += status.Counts.Retries - before.status.Counts.Retries
 	if idle(before) && idle(s) {
 		p.StalledSec += s.at.Sub(before.at).Seconds()
 		p.StalledCPU += (s.cpu - before.cpu).Seconds()
