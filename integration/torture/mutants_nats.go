@@ -39,7 +39,7 @@ func natsMutants() []*mutant {
 			{"connectors/nats/jetstream_source_session.go", "	return p, s.redeliver(ctx, p, info)\n", "	return p, nil\n"},
 		}},
 		{"goes on behind a purge without a word", []string{"expired-back"}, []edit{
-			{"connectors/nats/jetstream_source_session.go", "	s.gaps.begin(expect,", "	s.gaps.begin(expect*0,"},
+			{"connectors/nats/jetstream_source_gap.go", "	s.gaps.begin(expect,", "	s.gaps.begin(expect*0,"},
 		}},
 		{"does not notice that a stream has become shorter", []string{"truncated-back"}, []edit{
 			{"connectors/nats/jetstream_source_session.go", "	case int64(stream.State.LastSeq) < position:\n", "	case false:\n"},
