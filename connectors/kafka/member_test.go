@@ -167,10 +167,10 @@ func TestMemberOutlastsAStall(t *testing.T) {
 		return nil, nil, false
 	})
 	h := newHost()
-	s := open(t, c, h, func(_ *SourceConfig, ti *timing) { ti.session = time.Second })
+	s := open(t, c, h, func(_ *SourceConfig, ti *timing) { ti.session = 3 * time.Second })
 	b := fetchOne(t, s, h, connectors.Room{Messages: 10, Bytes: 1 << 20})
 	before := fetches.Load()
-	time.Sleep(2 * time.Second) // the very thing that is tested: time goes by
+	time.Sleep(4 * time.Second) // the very thing that is tested: time goes by
 	if n := fetches.Load() - before; n > 0 {
 		t.Errorf("%d requests to fetch while Fetch was not called", n)
 	}
@@ -229,13 +229,13 @@ func TestMemberStaysWhileItDrains(t *testing.T) {
 	client := newClient(t, c)
 	produce(t, client, "orders", 1, 0, 10)
 	h := newHost()
-	s := open(t, c, h, func(_ *SourceConfig, ti *timing) { ti.session = time.Second })
+	s := open(t, c, h, func(_ *SourceConfig, ti *timing) { ti.session = 3 * time.Second })
 	slow := fetchOne(t, s, h, connectors.Room{Messages: 4, Bytes: 1 << 20})
 	c.ControlKey(12, func(req kmsg.Request) (kmsg.Response, error, bool) {
 		return failWith(req, codeRebalanceInProgress), nil, true
 	})
 	h.await(t, kind(connectors.Rebalancing))
-	time.Sleep(2 * time.Second) // twice the session: the very thing that is tested
+	time.Sleep(4 * time.Second) // more than the session: the very thing that is tested
 	settle(t, s, h, slow)
 	if b := fetchOne(t, s, h, wide); b.Messages[0].Offset != 4 {
 		t.Errorf("went on at %d, want 4", b.Messages[0].Offset)

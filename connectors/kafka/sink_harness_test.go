@@ -89,7 +89,7 @@ func openTestSink(t *testing.T, brokers []string, topic string, change func(*Sin
 	host := connectortest.NewHost()
 	config := defaultSink(connectors.About{})
 	config.Brokers, config.Topic = brokers, topic
-	config.DialTimeout = connectors.Duration(2 * time.Second)
+	config.DialTimeout = connectors.Duration(10 * time.Second) // a busy machine
 	env := connectors.Env{
 		Route: "test", Host: host, Headers: true, Logger: zerolog.New(zerolog.NewTestWriter(t)),
 		Window: connectors.Room{Messages: 8192, Bytes: 64 << 20},
