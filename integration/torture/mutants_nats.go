@@ -19,7 +19,7 @@ func natsMutants() []*mutant {
 		{"writes no value as an empty one", []string{"content-there"}, []edit{
 			{"connectors/nats/convert.go", "	if m.Value == nil {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n", "	if false {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n"},
 		}},
-		{"reads an empty value as none", []string{"content-back"}, []edit{
+		{"reads an empty message as none", []string{"content-back"}, []edit{
 			{"connectors/nats/jetstream_source.go", "		if m.Value == nil {\n			m.Value = []byte{}\n		}\n", "		if len(m.Value) == 0 {\n			m.Value = nil\n		}\n"},
 		}},
 		{"does not count what its messages take", []string{"dead-back"}, []edit{
