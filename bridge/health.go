@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ type health struct {
 	paused       bool // between two runs, by the operator
 	halted       *telemetry.HaltStatus
 	commitErr    error
+	lookErr      error     // why the sink does not say what it holds, while the source waits for that to begin
 	throttled    time.Time // until when the sink asked to wait
 	down         time.Time // since when an end is away or the route is halted
 }
@@ -60,7 +62,7 @@ func (h *health) change(f func()) {
 	h.flowing.Store(state == flowcontrol.Flowing)
 	h.writing.Store(h.sink == (endHealth{connected: true, ever: true}) && h.throttled.IsZero())
 	h.clock.Enter(state, now)
-	away := !h.source.connected || !h.sink.connected || h.halted != nil
+	away := !h.source.connected || !h.sink.connected || h.lookErr != nil || h.halted != nil
 	switch {
 	case away && h.down.IsZero():
 		h.down = now
@@ -80,7 +82,7 @@ func (h *health) state() flowcontrol.State {
 		return flowcontrol.Standby
 	case h.rebalancing:
 		return flowcontrol.Rebalancing
-	case !h.source.connected || h.source.failing:
+	case !h.source.connected || h.source.failing || h.lookErr != nil:
 		return flowcontrol.Disconnected
 	}
 	return h.activity
@@ -138,6 +140,18 @@ func (h *health) commitFailed(err error) {
 	h.commitErr = err
 }
 
+// lookFailed: the source waits to begin until the sink says what it holds; nil: it does not any more. It
+// reports whether that is new.
+func (h *health) lookFailed(err error) bool {
+	h.mu.Lock()
+	was := h.lookErr
+	h.mu.Unlock()
+	if was != nil || err != nil {
+		h.change(func() { h.lookErr = err })
+	}
+	return (was == nil) != (err == nil)
+}
+
 func (h *health) setHalted(status *telemetry.HaltStatus) { h.change(func() { h.halted = status }) }
 
 func (h *health) setPaused(paused bool) { h.change(func() { h.paused = paused }) }
@@ -187,6 +201,10 @@ func (h *health) read(now time.Time) view {
 	}
 	if h.halted != nil {
 		v.detail = h.halted.Detail
+		return v
+	}
+	if h.lookErr != nil {
+		v.detail = fmt.Sprintf("where the source begins depends on what the sink holds, which cannot be read yet: %v", h.lookErr)
 		return v
 	}
 	for _, err := range []error{h.source.err, h.sink.err, h.commitErr} {

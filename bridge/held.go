@@ -34,12 +34,15 @@ func (h *held) find(ctx context.Context, r *Route, origin string) (offset int64,
 		h.tail, h.crowded = tail{}, false // it may have been passed over
 	}
 	retry := backoff{Retry: r.cfg.Retry}
+	defer r.health.lookFailed(nil)
 	for {
 		err := h.look(ctx, r, origin)
 		if offset, found = h.highest[origin]; found || err == nil || connectors.IsPermanent(err) {
 			return offset, found, err
 		}
-		r.log.Debug().Err(err).Msg("looking for what the sink holds; it is tried again")
+		if r.health.lookFailed(err) {
+			r.log.Warn().Err(err).Msg("the source has no position; where it begins depends on what the sink holds, which is waited for")
+		}
 		if err := retry.next(ctx); err != nil {
 			return 0, false, err
 		}

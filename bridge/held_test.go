@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/connectortest"
+	"github.com/sluice-bridge/sluice/flowcontrol"
 )
 
 // readable gives a sink a log that passes through change.
@@ -173,11 +174,18 @@ func TestSinkThatCannotBeLookedAt(t *testing.T) {
 		})
 		s, log := startLogged(t, zerolog.InfoLevel, rc)
 		time.Sleep(time.Hour)
-		if status := s.Status()[0]; source.CommittedSum() > 0 || status.Halted != nil {
+		status := s.Status()[0]
+		if source.CommittedSum() > 0 || status.State != flowcontrol.Disconnected || !strings.Contains(status.Detail, "connection refused") {
 			t.Errorf("while the sink is away: %+v", status)
+		}
+		if lines := log.lines(t, "error", "connection refused"); len(lines) != 1 {
+			t.Errorf("log lines %v", lines)
 		}
 		away.Store(&forbidden)
 		s.until("committed", func(*Route) bool { return source.CommittedSum() == 10 })
+		if status := s.Status()[0]; status.State == flowcontrol.Disconnected {
+			t.Errorf("after the sink came: %+v", status)
+		}
 		if lines := log.lines(t, "error", "not authorized"); len(lines) != 1 {
 			t.Errorf("log lines %v", lines)
 		}

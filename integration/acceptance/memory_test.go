@@ -5,6 +5,7 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,15 +16,25 @@ import (
 	"github.com/sluice-bridge/sluice/integration/truth"
 )
 
-// A sink that is dead from the start, in front of 256 MiB of values of 64 KiB: the process waits within
-// the memory it named, almost without work, and says what is wrong.
+// A sink that is dead from the start: a route that begins for the first time waits to know what the sink
+// holds. One that goes on, in front of 256 MiB of values of 64 KiB, waits within the memory it named. Both do
+// almost no work and say what is wrong.
 func TestDeadSink(t *testing.T) {
 	both(t, func(s *scene, way *direction) {
 		s.load.Size = 64 << 10
-		const n = 4096
-		s.must(way.fill(s, s.ctx, 0, n, 0))
+		const first, n = 16, 16 + 4096
 		p := s.dead(way)
+		s.must(way.fill(s, s.ctx, 0, first, 0))
 		d := s.start(way.config(s))
+		d.Until(s.ctx, s.T, "waiting to know what the sink holds", func(r *daemon.Route) bool {
+			return r.State == "disconnected" && !r.SinkConnected && strings.Contains(r.Detail, "what the sink holds")
+		})
+		p.Refuse(false)
+		s.arrive("the sink", way.arrived(s), first, time.Minute)
+		s.end(d)
+		p.Refuse(true)
+		s.must(way.fill(s, s.ctx, first, n, 0))
+		d = s.start(way.config(s))
 		status := d.Until(s.ctx, s.T, "waiting for the sink", func(r *daemon.Route) bool {
 			return (r.State == "stalled" || r.State == "limited") && !r.SinkConnected && r.Window.Messages > 0
 		})
