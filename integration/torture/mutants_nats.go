@@ -7,11 +7,8 @@ func natsMutants() []*mutant {
 			{"connectors/nats/jetstream_sink_settle.go", "	for !f.over() {\n", "	for false {\n"},
 			{"connectors/nats/jetstream_sink_settle.go", "	o := f.outcome()\n", "	o := f.outcome()\n	o.done, o.definite, o.err = sent, true, nil\n"},
 		}},
-		{"sends again what was not answered without looking at the stream", []string{"unanswered-there"}, []edit{
+		{"sends again what was not answered without looking at the stream", []string{"unanswered-there", "unanswered-single"}, []edit{
 			{"connectors/nats/jetstream_sink_settle.go", "stored, sure, err := s.resolve(ctx, w, f, o.done, sent, lost != nil)", "stored, sure, err := 0, true, error(nil)"},
-		}},
-		{"takes what stands behind a hole for the whole", []string{"unanswered-single"}, []edit{
-			{"connectors/nats/jetstream_sink_doubt.go", "		} else if !f.fast {\n			break", "		} else if false {\n			break"},
 		}},
 		{"passes headers through that the server obeys", []string{"content-there"}, []edit{
 			{"connectors/nats/header.go", "return !hasPrefixFold(name, \"nats-\")", "return true"},
@@ -28,11 +25,7 @@ func natsMutants() []*mutant {
 		{"acknowledges all that it has read", []string{"killed-back"}, []edit{
 			{"connectors/nats/jetstream_source_commit.go", "	err := s.acknowledgeTo(ctx, p, sp.at)\n", "	err := s.acknowledgeTo(ctx, p, p.last)\n"},
 		}},
-		{"acknowledges without looking whose the durable is, and takes deliveries with holes", []string{"foreign"}, []edit{
-			{"connectors/nats/owner.go", "	if owner := info.owner(); owner != m {\n		if owner.inbox", "	if owner := info.owner(); true {\n		return nil\n	} else if owner != m {\n		if owner.inbox"},
-			{"connectors/nats/pull.go", "if p.ordered && (d.Consumer != p.last.Consumer+1 || d.Stream <= p.last.Stream) {", "if false {"},
-		}},
-		{"takes the durable from an owner that lives", []string{"foreign", "zombie-back"}, []edit{
+		{"takes the durable from an owner that lives", []string{"zombie-back"}, []edit{
 			{"connectors/nats/owner.go", "		if dead {\n", "		if dead || true {\n"},
 		}},
 		{"reads as new what is in flight when its connection comes back", []string{"unheard-back"}, []edit{

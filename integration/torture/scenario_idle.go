@@ -17,8 +17,21 @@ func idleScenarios() []*scenario {
 	}
 }
 
-// deadSink lets a daemon stand before a sink that is not there, and then be there.
+// deadSink lets a daemon go on before a sink that is not there, and then is there. It has been there once: who
+// begins for the first time fetches nothing until the sink has said what it holds.
 func deadSink(ctx context.Context, _ *trial, r *route) error {
+	if err := r.fill(ctx, 20); err != nil {
+		return err
+	}
+	if err := r.slots[0].start(); err != nil {
+		return err
+	}
+	if err := r.arrives(ctx); err != nil {
+		return err
+	}
+	if code, err := r.slots[0].terminate(); err != nil || code != 0 {
+		r.log.find(checkExit, r, "exit code %d after SIGTERM, want 0 (%v)", code, err)
+	}
 	if err := r.fill(ctx, 1500); err != nil {
 		return err
 	}

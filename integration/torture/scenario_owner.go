@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -11,7 +10,6 @@ func ownerScenarios() []*scenario {
 	return []*scenario{
 		{name: "zombie-there", says: "a member that is frozen until the group has forgotten it wakes beside its successor", set: there(nil), act: asleepThere},
 		{name: "zombie-back", says: "an owner that is frozen until another takes its durable wakes beside it", set: back(nil), act: asleep},
-		{name: "foreign", says: "two daemons on a durable that somebody else resets again and again, one of them killed each time", set: back(nil), act: foreign},
 		{name: "rebalanced", says: "a second member comes and goes while the sink answers nothing", set: there(func(s *setting) { s.static = false }), act: rebalanced},
 	}
 }
@@ -52,37 +50,6 @@ func (t *trial) watchCommits(ctx context.Context, r *route) (stop func()) {
 		}
 	}()
 	return func() { cancel(); <-done }
-}
-
-// foreign lets a tool that knows no owners reset the durable while two daemons want it.
-func foreign(ctx context.Context, _ *trial, r *route) error {
-	for range 4 {
-		if err := r.slots[1].start(); err != nil {
-			return err
-		}
-		if err := r.meets(ctx, r.slots[1]); err != nil {
-			return err
-		}
-		f := r.log.begin("resets, then SIGKILL", 2, r)
-		for range 5 {
-			if err := r.stream.ResetDurable(ctx, "sluice-"+r.name); err != nil {
-				return err
-			}
-			if err := pause(ctx, 50*time.Millisecond); err != nil {
-				return err
-			}
-		}
-		if err := r.slots[0].kill(); err != nil {
-			return err
-		}
-		took := r.flows(ctx, recoverPatience)
-		if took < 0 {
-			return fmt.Errorf("the second daemon did not take over within %v", recoverPatience)
-		}
-		r.log.amend(f, func(f *fault) { f.Recovered = round(took) })
-		r.slots[0], r.slots[1] = r.slots[1], r.slots[0]
-	}
-	return nil
 }
 
 // rebalanced lets a second daemon join and leave while the first has its window full of what the sink
