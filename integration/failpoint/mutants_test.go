@@ -30,7 +30,7 @@ var mutants = []struct{ name, file, old, new, pair, fault string }{
 		"if err := s.commit(ctx, as, parts); err != nil {", "if err := error(nil); err != nil {",
 		"kafka-kafka", ""},
 	{"begins anew although the group has a position", "connectors/kafka/position.go",
-		"if o.Offset < 0 {", "if o.Offset < 1<<62 {",
+		"at[f] = o.Offset", "at[f] = 0",
 		"kafka-jetstream", ""},
 	{"takes a request without an answer as written", "connectors/kafka/produce_outcome.go",
 		"case o.err == nil || o.code == codeDuplicateSequence:\n		p.accept", "case o.err == nil || o.open || o.code == codeDuplicateSequence:\n		p.accept",
