@@ -50,7 +50,7 @@ func kafkaMutants() []*mutant {
 		{"does not wait between two attempts", []string{"gone-there"}, []edit{
 			{"connectors/kafka/source_request.go", "return min(maxBackoff, s.timing.backoff<<min(n-1, 10))", "return min(maxBackoff, s.timing.backoff<<min(n-1, 10)) / 1_000_000"},
 		}},
-		{"does not count what its messages take", []string{"dead-there"}, []edit{
+		{"does not count what a batch takes", []string{"dead-there"}, []edit{
 			{"connectors/kafka/source_batch.go", "Next: f.next, Memory: out.Memory,", "Next: f.next, Memory: 0,"},
 		}},
 		{"reads an empty value as none", []string{"content-there"}, []edit{

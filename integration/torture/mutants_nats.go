@@ -19,7 +19,7 @@ func natsMutants() []*mutant {
 		{"reads an empty message as none", []string{"content-back"}, []edit{
 			{"connectors/nats/jetstream_source.go", "		if m.Value == nil {\n			m.Value = []byte{}\n		}\n", "		if len(m.Value) == 0 {\n			m.Value = nil\n		}\n"},
 		}},
-		{"does not count what its messages take", []string{"dead-back"}, []edit{
+		{"does not count what a delivery takes", []string{"dead-back"}, []edit{
 			{"connectors/nats/jetstream_source.go", "		b.Memory += e.memory\n", ""},
 		}},
 		{"acknowledges all that it has read", []string{"killed-back"}, []edit{
