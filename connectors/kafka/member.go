@@ -23,6 +23,7 @@ type member struct {
 	me     wire.Member
 	joined *generation // nil between two
 	counts map[string]int
+	fence  time.Time // when another took our instance_id last
 }
 
 // generation is the time from one join to the next.

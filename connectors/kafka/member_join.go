@@ -107,13 +107,27 @@ func (m *member) refused(c code) {
 // verdict marks the errors that trying again cannot cure.
 func (m *member) verdict(err error) error {
 	if c, _ := codeOf(err); c == codeFencedInstanceID {
+		m.mu.Lock()
+		defer m.mu.Unlock()
 		return m.fenced(err)
 	}
 	return err
 }
 
-// fenced is the error of a member whose instance_id another process uses.
+// fencedAgain is how soon after it was fenced a member is fenced again if another process uses its
+// instance_id. Fenced once, it was by the last request of its own killed predecessor, which a broker that had
+// been away answered late.
+const fencedAgain = time.Minute
+
+// fenced returns the error of a member whose instance_id another has taken. It takes it back once. It is
+// called with mu held.
 func (m *member) fenced(err error) error {
+	m.me.ID = ""
+	last := m.fence
+	m.fence = time.Now()
+	if m.fence.Sub(last) > fencedAgain {
+		return err
+	}
 	return connectors.Halt("instance_id_in_use", fmt.Sprintf("give each process an instance_id of its own, then: sluice resume %s", m.s.route), err)
 }
 

@@ -361,6 +361,23 @@ func TestMemberStaticStaysOverARestart(t *testing.T) {
 	}
 }
 
+// A member whose instance_id was taken by a late request of its predecessor takes it back.
+func TestMemberFencedOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(1, "orders"))
+	produce(t, newClient(t, c), "orders", 1, 0, 10)
+	h := newHost()
+	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.InstanceID = "one" })
+	settle(t, s, h, fetchOne(t, s, h, connectors.Room{Messages: 5, Bytes: 1 << 20}))
+	c.ControlKey(12, func(req kmsg.Request) (kmsg.Response, error, bool) {
+		return failWith(req, codeFencedInstanceID), nil, true
+	})
+	h.await(t, kind(connectors.Rebalancing))
+	if b := fetchOne(t, s, h, wide); b.Messages[0].Offset != 5 {
+		t.Errorf("went on at %d, want 5", b.Messages[0].Offset)
+	}
+}
+
 func TestMemberFencedHalts(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "orders"))
@@ -368,6 +385,7 @@ func TestMemberFencedHalts(t *testing.T) {
 	s := open(t, c, h, func(cfg *SourceConfig, _ *timing) { cfg.InstanceID = "one" })
 	h.await(t, kind(connectors.Assigned))
 	c.ControlKey(12, func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
 		return failWith(req, codeFencedInstanceID), nil, true
 	})
 	err := fetchError(t, s, h, connectors.IsPermanent)

@@ -269,7 +269,11 @@ func (d *daemon) standsBy() bool { return d.source.Describe().Owner != "" }
 // connections, ends in order, and strangers that reset the durable or pull from it: nothing is lost,
 // whoever is left goes on, and nobody resets without end.
 func TestOwnership(t *testing.T) {
-	const worlds, overlaps = 20, 10
+	const overlaps = 10
+	worlds := 20
+	if testing.Short() { // the race detector's stage: it needs fewer
+		worlds = 8
+	}
 	server := newStreamTest(t, nil)
 	var duplicates, messages, sessions atomic.Int64
 	var wg sync.WaitGroup

@@ -164,6 +164,12 @@ func (p *Process) Resident() (now, peak int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	now, peak = ResidentOf(text)
+	return now, peak, nil
+}
+
+// ResidentOf reads the same from the text of a /proc/PID/status.
+func ResidentOf(text []byte) (now, peak int64) {
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(line, ":")
 		kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
@@ -174,7 +180,7 @@ func (p *Process) Resident() (now, peak int64, err error) {
 			peak = kib << 10
 		}
 	}
-	return now, peak, nil
+	return now, peak
 }
 
 // CPU returns the processor time used so far. Linux only.
