@@ -20,7 +20,7 @@ import (
 )
 
 // soon bounds waits for what happens within milliseconds on an idle machine.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // output is a log that a test reads while it is written.
 type output struct {
@@ -243,7 +243,7 @@ func TestShutdownOfACollectorThatIsGone(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				_ = tel.Shutdown(ctx) // an error or not: what counts is that it returns
-				if d := time.Since(begin); d > 2*time.Second {
+				if d := time.Since(begin); d > 8*time.Second {
 					t.Errorf("took %v", d)
 				}
 			})

@@ -29,7 +29,7 @@ func TestBridge(t *testing.T) {
 	}
 	ns.Start()
 	defer func() { ns.Shutdown(); ns.WaitForShutdown() }()
-	if !ns.ReadyForConnections(10 * time.Second) {
+	if !ns.ReadyForConnections(time.Minute) {
 		t.Fatal("no nats-server")
 	}
 	nc, err := nats.Connect(ns.ClientURL())

@@ -82,7 +82,7 @@ func startSecured(ctx context.Context, t *testing.T) *secured {
 	}
 	s.nats.Start()
 	t.Cleanup(func() { s.nats.Shutdown(); s.nats.WaitForShutdown() })
-	if !s.nats.ReadyForConnections(10 * time.Second) {
+	if !s.nats.ReadyForConnections(time.Minute) {
 		t.Fatal("no nats-server")
 	}
 	nc, err := nats.Connect(s.nats.ClientURL(), nats.UserInfo("me", natsPassword))

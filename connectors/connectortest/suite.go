@@ -34,9 +34,9 @@ func (l Lacks) has(what Lacks) bool { return l&what != 0 }
 type Settings struct {
 	// Lacks lists what the connector cannot do by its nature.
 	Lacks Lacks
-	// Timeout bounds each check; 0: 30 s.
+	// Timeout bounds each check; 0: a minute.
 	Timeout time.Duration
-	// Grace is how long a call may take to return once its context has ended; 0: 5 s.
+	// Grace is how long a call may take to return once its context has ended; 0: 10 s.
 	Grace time.Duration
 	// Goroutines exempts goroutines, such as those of an embedded broker, from the check that all are
 	// gone after Close. Those that run when New has returned are exempt already.
@@ -47,10 +47,10 @@ type Settings struct {
 
 func (s *Settings) setDefaults() {
 	if s.Timeout == 0 {
-		s.Timeout = 30 * time.Second
+		s.Timeout = time.Minute
 	}
 	if s.Grace == 0 {
-		s.Grace = 5 * time.Second
+		s.Grace = 10 * time.Second
 	}
 }
 

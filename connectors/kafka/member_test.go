@@ -88,7 +88,7 @@ func TestMemberTwoShare(t *testing.T) {
 		select {
 		case m = <-r1.got:
 		case m = <-r2.got:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%d of 800 messages", n)
 		}
 		all[m.partition] = append(all[m.partition], m.offset)
@@ -250,7 +250,7 @@ func TestMemberExpelled(t *testing.T) {
 			cluster := newCluster(t, kfake.SeedTopics(1, "orders"))
 			produce(t, newClient(t, cluster), "orders", 1, 0, 10)
 			h := newHost()
-			s := open(t, cluster, h, func(_ *SourceConfig, ti *timing) { ti.session = time.Second })
+			s := open(t, cluster, h, func(_ *SourceConfig, ti *timing) { ti.session = 3 * time.Second })
 			settle(t, s, h, fetchOne(t, s, h, connectors.Room{Messages: 5, Bytes: 1 << 20}))
 			held := fetchOne(t, s, h, connectors.Room{Messages: 2, Bytes: 1 << 20})
 			cluster.ControlKey(12, func(req kmsg.Request) (kmsg.Response, error, bool) {

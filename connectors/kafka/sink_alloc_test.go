@@ -65,7 +65,7 @@ func BenchmarkSink(b *testing.B) {
 	for _, size := range []int{100, 1024} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			s, err := openSink(SinkConfig{
-				Connection: Connection{Brokers: cluster.ListenAddrs(), DialTimeout: connectors.Duration(5 * time.Second)}, Topic: "t",
+				Connection: Connection{Brokers: cluster.ListenAddrs(), DialTimeout: connectors.Duration(time.Minute)}, Topic: "t",
 				Partitioner: "murmur2", Compression: "none", MaxMessage: 1 << 20,
 			}, connectors.Env{Headers: true, Window: connectors.Room{Messages: 8192}})
 			if err != nil {

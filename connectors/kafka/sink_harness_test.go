@@ -89,7 +89,7 @@ func openTestSink(t *testing.T, brokers []string, topic string, change func(*Sin
 	host := connectortest.NewHost()
 	config := defaultSink(connectors.About{})
 	config.Brokers, config.Topic = brokers, topic
-	config.DialTimeout = connectors.Duration(10 * time.Second) // a busy machine
+	config.DialTimeout = connectors.Duration(time.Minute) // a busy machine
 	env := connectors.Env{
 		Route: "test", Host: host, Headers: true, Logger: zerolog.New(zerolog.NewTestWriter(t)),
 		Window: connectors.Room{Messages: 8192, Bytes: 64 << 20},
@@ -105,7 +105,7 @@ func openTestSink(t *testing.T, brokers []string, topic string, change func(*Sin
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := opened.Close(ctx); err != nil {
 			t.Error(err)
@@ -149,7 +149,7 @@ func readAll(t *testing.T, brokers []string, n int, topics ...string) []*kgo.Rec
 	}
 	defer client.Close()
 	var all []*kgo.Record
-	patience := 10 * time.Second
+	patience := time.Minute
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		fetches := client.PollFetches(ctx)
@@ -209,7 +209,7 @@ func checkLanes(t *testing.T, records []*kgo.Record, lanes map[string]int) {
 }
 
 func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

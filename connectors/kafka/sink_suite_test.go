@@ -47,7 +47,7 @@ func readMessages(t testing.TB, brokers []string, n int) []connectors.Message {
 	}
 	defer client.Close()
 	var all []connectors.Message
-	patience := 5 * time.Second
+	patience := time.Minute
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		fetches := client.PollFetches(ctx)

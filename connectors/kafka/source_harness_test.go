@@ -196,7 +196,7 @@ func (h *host) add(partition string, n int) bool {
 // await waits for an event that is wanted.
 func (h *host) await(t *testing.T, want func(connectors.Event) bool) connectors.Event {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for seen := 0; ; {
 		h.mu.Lock()
 		events, changed := h.events[seen:], h.changed
@@ -255,7 +255,7 @@ var wide = connectors.Room{Messages: 8192, Bytes: 64 << 20}
 // fetchOne fetches one batch, past errors that are tried again.
 func fetchOne(t *testing.T, s *source, h *host, room connectors.Room) *connectors.Batch {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		b, err := s.Fetch(ctx, room)
@@ -333,7 +333,7 @@ func checkOrder(t *testing.T, all []seen, partitions, from, n int) {
 // fetchError fetches until an error comes that is wanted.
 func fetchError(t *testing.T, s *source, h *host, want func(error) bool) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		b, err := s.Fetch(ctx, wide)

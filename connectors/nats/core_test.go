@@ -31,7 +31,7 @@ func coreEnv(h connectors.Host) connectors.Env {
 
 func closeEnd(t testing.TB, closer interface{ Close(context.Context) error }) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := closer.Close(ctx); err != nil {
 		t.Error(err)
@@ -260,7 +260,7 @@ func TestCoreSourceQueueGroup(t *testing.T) {
 	}
 	select {
 	case <-all:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("messages are missing")
 	}
 	cancel()
@@ -342,7 +342,7 @@ func TestCoreSinkPublishes(t *testing.T) {
 		if i == 7 {
 			continue
 		}
-		m, err := sub.NextMsg(5 * time.Second)
+		m, err := sub.NextMsg(time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -312,14 +312,14 @@ func TestSinkWriteIsGivenUpAtOnce(t *testing.T) {
 		}
 		begin := time.Now()
 		done.Wait()
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("it took %v", took)
-		}
-		begin = time.Now()
 		cctx, stop := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer stop()
-		if err := s.Close(cctx); err != nil || time.Since(begin) > 3*time.Second {
-			t.Errorf("close took %v: %v", time.Since(begin), err)
+		if err := s.Close(cctx); err != nil {
+			t.Error(err)
+		}
+		// Only the death of the connection would end a Write, or a Close, that does not give up.
+		if took := time.Since(begin); took > pingEvery*maxPings/2 {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

@@ -83,7 +83,7 @@ func (st *sinkTest) open(c JetStreamSinkConfig, env connectors.Env) *jetStreamSi
 		st.t.Fatal(err)
 	}
 	st.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			st.t.Error(err)
@@ -111,7 +111,7 @@ func lane(partition, first, n, size int) *connectors.Batch {
 // stored returns the numbers of the messages that the stream holds, by partition, in its order.
 func (st *sinkTest) stored() map[string][]int {
 	st.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	stream, err := st.js.Stream(ctx, st.stream.Name)
 	if err != nil {
@@ -174,7 +174,7 @@ func (st *sinkTest) wantRun(got []int, partition, n int) {
 
 func write(t testing.TB, s connectors.Sink, batches ...*connectors.Batch) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Write(ctx, batches); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 // fetchHalt fetches until a Permanent error comes, and returns it and the last message that came.
 func fetchHalt(t *testing.T, s *jetStreamSource) (last int64, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		b, err := s.Fetch(ctx, roomy)

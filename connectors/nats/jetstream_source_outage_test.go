@@ -231,7 +231,7 @@ func TestSourceRecreatedStream(t *testing.T) {
 	if _, err := st.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := s.Fetch(ctx, roomy)
 	var h *connectors.HaltError
@@ -252,7 +252,7 @@ func TestSourceDeletedDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.publish(21, 5)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	b, err := s.Fetch(ctx, roomy)
 	if err != nil {
@@ -313,7 +313,7 @@ func TestSourceBinds(t *testing.T) {
 				}
 				return
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if _, err := s.Fetch(ctx, roomy); !connectors.IsPermanent(err) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want a Permanent error with %q", err, tc.want)
@@ -366,7 +366,7 @@ func TestSourceMayNotOwn(t *testing.T) {
 		}
 		source := st.open(c, newSourceHost(), "a")
 		if policy == jetstream.AckAllPolicy {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			_, err := source.Fetch(ctx, roomy)
 			cancel()
 			var denied *DeniedError

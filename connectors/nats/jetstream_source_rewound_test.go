@@ -48,7 +48,7 @@ func TestSourceTellsOtherMessages(t *testing.T) {
 	st.publish(1001, 100)
 	restart(o.Port)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	b, err := s.Fetch(ctx, roomy)
 	var h *connectors.HaltError

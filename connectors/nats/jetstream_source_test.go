@@ -75,7 +75,7 @@ func (h *sourceHost) Report(e connectors.Event) {
 // await returns the first event from index from on that ok accepts, and the index behind it.
 func (h *sourceHost) await(t testing.TB, from int, what string, ok func(connectors.Event) bool) (connectors.Event, int) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		h.mu.Lock()
 		events, changed := h.events, h.changed
@@ -173,7 +173,7 @@ func (st *streamTest) publishTo(subject string, first, n int) {
 	}
 	select {
 	case <-st.js.PublishAsyncComplete():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		st.t.Fatal("published messages are not stored")
 	}
 }
@@ -210,7 +210,7 @@ func closeSource(t testing.TB, s *jetStreamSource) {
 		return
 	default:
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Close(ctx); err != nil && t != nil {
 		t.Logf("close: %v", err)
@@ -221,7 +221,7 @@ var roomy = connectors.Room{Messages: 256, Bytes: 1 << 20}
 
 func fetchOne(t testing.TB, s *jetStreamSource, room connectors.Room) *connectors.Batch {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	b, err := s.Fetch(ctx, room)
 	if err != nil {
@@ -253,7 +253,7 @@ func readAll(t testing.TB, s *jetStreamSource, first, n int, room connectors.Roo
 
 func commit(t testing.TB, s *jetStreamSource, done ...*connectors.Batch) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Commit(ctx, done); err != nil {
 		t.Fatalf("commit: %v", err)

@@ -96,7 +96,7 @@ func putLogged(t testing.TB, js jetstream.JetStream, subject string, m connector
 }
 
 func logContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

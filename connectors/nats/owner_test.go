@@ -413,7 +413,7 @@ func (o *overlap) disturb() {
 
 func (o *overlap) await(what string, ok func() bool) {
 	o.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); wait(o.t.Context(), time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); wait(o.t.Context(), time.Millisecond) {
 		if time.Now().After(deadline) {
 			o.t.Fatalf("not: %s\na: %+v %v\n%s", what, o.a.source.Describe(), o.a.host.all(connectors.Retrying), o.describe())
 		}

@@ -108,7 +108,7 @@ func TestSetShared(t *testing.T) {
 	c.Shared = true
 	s := st.open(c, newSourceHost(), "ann")
 	commit(t, s, readAll(t, s, 1, 20, roomy)...)
-	over := time.After(20 * time.Second)
+	over := time.After(time.Minute)
 	fetching := make(chan struct{})
 	go func() {
 		defer close(fetching)

@@ -24,7 +24,7 @@ func runServer(t testing.TB, o *server.Options) *server.Server {
 		t.Fatal(err)
 	}
 	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("server does not start")
 	}
 	t.Cleanup(func() { stopServer(s) })

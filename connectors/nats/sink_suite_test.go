@@ -83,7 +83,7 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 // readStream returns all messages of a stream once there are n.
 func readStream(t testing.TB, stream jetstream.Stream, n int) (all []connectors.Message) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		info, err := stream.Info(ctx)

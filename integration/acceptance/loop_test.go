@@ -50,7 +50,7 @@ routes:
 		}
 		return true
 	}
-	for deadline := time.Now().Add(30 * time.Second); !settled(); s.sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !settled(); s.sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			all, err := d.Routes(s.ctx)
 			t.Fatalf("the routes do not settle with %d returned each: %+v, %v", n, all, err)

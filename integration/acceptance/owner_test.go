@@ -113,7 +113,7 @@ func TestRollingUpdate(t *testing.T) {
 	loaded()
 	s.inTopic(n, time.Minute)
 	s.end(fresh)
-	if paused > 3*time.Second {
+	if paused > 10*time.Second {
 		t.Errorf("the flow paused for %v", paused)
 	}
 	r := s.compareToTopic()

@@ -118,7 +118,7 @@ func checkStallLog(t *testing.T, lines []daemon.Line, frozen time.Time) {
 	if err != nil {
 		t.Fatalf("first line %v: %v", lines[0], err)
 	}
-	if late := at.Sub(frozen); late > 3*time.Second {
+	if late := at.Sub(frozen); late > 10*time.Second {
 		t.Errorf("the first line came %v after the freeze: %v", late, lines[0])
 	}
 }
@@ -131,9 +131,9 @@ type stallTime struct{ full, answers, over time.Time }
 
 func (t stallTime) least() time.Duration { return t.answers.Sub(t.full) }
 
-// fits reports whether a span is no more than 5 % off.
+// fits reports whether a span is no more than 5 % off, or two seconds: a busy machine looks late.
 func (t stallTime) fits(took time.Duration) bool {
-	off := t.least() / 20
+	off := max(t.least()/20, 2*time.Second)
 	return took >= t.least()-off && took <= t.over.Sub(t.full)+off
 }
 
@@ -144,7 +144,7 @@ func (t stallTime) String() string {
 // checkRoot waits for the stall's root span and compares it with what was observed from outside.
 func checkRoot(s *scene, spans *daemon.Collector, truly stallTime) {
 	s.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		for _, span := range spans.Spans("flowcontrol.stall") {
 			// An episode may begin before, while the window was filled by catching up, and end after;
 			// its longest wait is the freeze.

@@ -59,7 +59,7 @@ func (s *natsServer) start() error {
 		return err
 	}
 	go s.Server.Start()
-	if !s.ReadyForConnections(5 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		return errors.New("the server does not start")
 	}
 	return nil

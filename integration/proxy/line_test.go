@@ -25,7 +25,7 @@ func TestLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	begin := time.Now()
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One piece of 32 KiB a round trip would take 64 of them.
-	least, most := roundTrip+size*8*time.Second/rate, 20*roundTrip
+	least, most := roundTrip+size*8*time.Second/rate, 50*roundTrip
 	if took := time.Since(begin); took < least || took > most {
 		t.Errorf("%d bytes there and back took %v, want %v to %v", size, took, least, most)
 	}
@@ -91,7 +91,7 @@ func TestLineEnds(t *testing.T) {
 		if len(all) != 100_000 {
 			t.Errorf("%d bytes arrived of 100000", len(all))
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the end did not arrive")
 	}
 }
