@@ -200,17 +200,17 @@ func TestWrongAddress(t *testing.T) {
 	}
 }
 
-// The 90 % warning stands before the first stall in the log. One partition: of several, each may have
-// its share of the window before the whole is full.
+// The 90 % warning stands before the first stall in the log.
 func TestWarningPrecedesStall(t *testing.T) {
 	suite.pair.NeedControl(t)
 	s := newScene(t, 3*time.Minute)
 	s.must(s.topic.Create(s.ctx, 4, nil))
 	s.createStream(nil)
 	d := s.start(s.toStream(""))
-	d.Until(s.ctx, t, "connected", func(r *daemon.Route) bool { return r.SourceConnected && r.SinkConnected })
+	s.must(s.topic.Write(s.ctx, s.load, 0, 400, 0)) // a first start reads nothing before it knows what the sink holds
+	s.inStream(400, time.Minute)
 	s.must(suite.pair.NATS.Process.Freeze())
-	loaded := s.background(func(ctx context.Context) error { return s.topic.Write(ctx, s.load, 0, 20_000, 5000) })
+	loaded := s.background(func(ctx context.Context) error { return s.topic.Write(ctx, s.load, 400, 20_000, 5000) })
 	status := d.Until(s.ctx, t, "stalled", func(r *daemon.Route) bool { return r.State == "stalled" })
 	s.sleep(2 * time.Second)
 	lines, err := d.Lines()
