@@ -113,7 +113,7 @@ func (e *headerEncoder) finish(dst []byte, start int) ([]byte, error) {
 	return dst, nil
 }
 
-// survey tells whether plain NATS headers carry the list exactly, and the Sluice-Origin it holds.
+// survey tells whether plain NATS headers carry the list exactly, and what FindOrigin finds in it.
 // They do if every header is harmless and the names ascend, for that is the order in which restore
 // reads them back.
 func survey(headers []connectors.Header) (exact bool, origin []byte) {
@@ -122,7 +122,9 @@ func survey(headers []connectors.Header) (exact bool, origin []byte) {
 	for i := range headers {
 		h := &headers[i]
 		if h.Key == headerOrigin {
-			origin = h.Value
+			if origin == nil {
+				origin = connectors.FindOrigin(headers[i:])
+			}
 			continue
 		}
 		if h.Key < last || h.Value == nil || !plainName(h.Key) || !plainValue(h.Value) {

@@ -58,6 +58,7 @@ func FuzzHeaders(f *testing.F) {
 	f.Add([]byte("key"), []byte("value"), text("a", "1", "b", "2"), int64(1), true)
 	f.Add([]byte{0}, []byte{}, text("b", "", "a", "\r\nNats-Rollup: all", "Nats-TTL", "1s", headerOrigin, "nats:c/S/1;hops=3"), int64(-1), true)
 	f.Add([]byte("base64:x"), []byte("x"), append(text("Status", "503", "\xff", " x "), 2, 'n', 0), int64(1<<60), false)
+	f.Add([]byte("two"), []byte("x"), text(headerOrigin, "nats:c/S/1;hops=3", headerOrigin, "nats:c/S/1;hops=5"), int64(1), true)
 	f.Fuzz(func(t *testing.T, key, value, data []byte, ms int64, add bool) {
 		m := connectors.Message{Subject: "orders", Key: key, Value: value, Headers: headersOf(data), Time: time.UnixMilli(ms % (1 << 50)).UTC(), Offset: 7}
 		e := headerEncoder{add: add}
