@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -64,7 +65,7 @@ func TestRestartOfADeafBroker(t *testing.T) {
 		}
 		return answer, nil, true
 	})
-	deafUntil.Store(accepted.Load())
+	deafUntil.Store(math.MaxInt64)
 	produce(t, client, "orders", 1, 100, 10)
 	for lag, known := s.Lag(); lag != 10 || !known; lag, known = s.Lag() {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -73,6 +74,7 @@ func TestRestartOfADeafBroker(t *testing.T) {
 		}
 		cancel()
 	}
+	deafUntil.Store(accepted.Load())
 	if !s.Restart(errors.New("why")) {
 		t.Error("a source that is behind was not restarted")
 	}
