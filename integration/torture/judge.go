@@ -289,7 +289,7 @@ func (r *route) judgeDaemons(v *verdict) {
 		r.log.find(checkWindow, r, "%d messages fetched and not committed, /status states at most %d", p.Open, p.OpenLimit)
 	}
 	if p.Resident > p.MemoryLine {
-		r.log.find(checkMemory, r, "%d MiB resident, the line says at most %d MiB", p.Resident>>20, p.MemoryLine>>20)
+		r.log.find(checkMemory, r, "%d MiB resident, the line says at most %d MiB (%s)", p.Resident>>20, p.MemoryLine>>20, p.ResidentWhen)
 	}
 	if p.StalledSec > 5 && p.StalledCPU > idleShare*p.StalledSec {
 		r.log.find(checkIdle, r, "%.1f s of processor time in %.1f s of waiting for a broker", p.StalledCPU, p.StalledSec)

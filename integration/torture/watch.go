@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ type peaks struct {
 	Bytes         int64   `json:"bytes"` // with more than one message
 	BytesLimit    int64   `json:"bytes_limit"`
 	Resident      int64   `json:"resident_bytes"`
+	ResidentWhen  string  `json:"resident_when"`     // when it was so much, and what the daemon was at
 	MemoryLine    int64   `json:"memory_line_bytes"` // what the daemon says that it takes at most
 	Open          int64   `json:"open"`              // messages fetched and not committed
 	OpenLimit     int64   `json:"open_limit"`        // what a crash doubles at most, as /status states
@@ -49,7 +51,8 @@ type peaks struct {
 type watch struct {
 	mu      sync.Mutex
 	latest  map[*daemon.Daemon]*sample
-	acked   int64 // by all daemons there ever were
+	since   map[*daemon.Daemon]time.Time // first looked at
+	acked   int64                        // by all daemons there ever were
 	history []moved
 	peaks   peaks
 	told    map[gap]bool
@@ -69,7 +72,9 @@ type sample struct {
 	cpu    time.Duration
 }
 
-func newWatch() *watch { return &watch{latest: map[*daemon.Daemon]*sample{}, told: map[gap]bool{}} }
+func newWatch() *watch {
+	return &watch{latest: map[*daemon.Daemon]*sample{}, since: map[*daemon.Daemon]time.Time{}, told: map[gap]bool{}}
+}
 
 // follow watches a daemon until it has ended.
 func (w *watch) follow(d *daemon.Daemon) {
@@ -80,6 +85,7 @@ func (w *watch) follow(d *daemon.Daemon) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.latest, d)
+		delete(w.since, d)
 	}()
 	for pause(ctx, sampleEvery) == nil {
 		_ = w.look(ctx, d)
@@ -101,6 +107,7 @@ func (w *watch) look(ctx context.Context, d *daemon.Daemon) error {
 	defer w.mu.Unlock()
 	before := w.latest[d]
 	if before == nil {
+		w.since[d] = s.at
 		before = &sample{at: s.at, cpu: s.cpu}
 	}
 	if before.at.After(s.at) {
@@ -125,7 +132,13 @@ func (w *watch) look(ctx context.Context, d *daemon.Daemon) error {
 	if p.BytesLimit = status.Window.BytesLimit; status.Window.Messages > 1 {
 		p.Bytes = max(p.Bytes, status.Window.Bytes)
 	}
-	p.Resident, p.MemoryLine = max(p.Resident, resident), max(p.MemoryLine, memoryLine(status.Memory))
+	p.MemoryLine = max(p.MemoryLine, memoryLine(status.Memory))
+	if resident > p.Resident {
+		p.Resident = resident
+		p.ResidentWhen = fmt.Sprintf("%v, %v old, pid %d: %s since %v, %d messages of %d bytes in flight, %d not committed, lag %d",
+			s.at.Format(time.RFC3339), s.at.Sub(w.since[d]).Round(time.Millisecond), d.Pid(), status.State, status.Since.Format(time.RFC3339),
+			status.Window.Messages, status.Window.Bytes, status.Window.Uncommitted, status.Lag)
+	}
 	p.Open, p.OpenLimit = max(p.Open, status.Window.Uncommitted), status.Window.UncommittedLimit
 	p.Seconds += s.at.Sub(before.at).Seconds()
 	p.Retries += status.Counts.Retries - before.status.Counts.Retries
