@@ -140,6 +140,9 @@ func (p positions) unread(ctx context.Context, nc *nats.Conn, info *consumerInfo
 	return nil
 }
 
+// setTries is how often a durable is moved that does not stay where it was moved to.
+const setTries = 5
+
 // move moves a durable that nobody reads to seq.
 func (p positions) move(ctx context.Context, nc *nats.Conn, info *consumerInfo, seq int64) error {
 	s := p.s
@@ -158,22 +161,27 @@ func (p positions) move(ctx context.Context, nc *nats.Conn, info *consumerInfo, 
 	if err := s.durable.update(ctx, info, nil, map[string]string{ownerKey: s.mark.String()}); err != nil {
 		return err
 	}
-	err := s.durable.reset(ctx, seq)
-	var refused *apiError
-	if errors.As(err, &refused) { // a durable cannot go back behind the start it was created with
-		return p.recreate(ctx, info, seq, left)
+	for try := 1; ; try++ {
+		err := s.durable.reset(ctx, seq)
+		var refused *apiError
+		if errors.As(err, &refused) { // a durable cannot go back behind the start it was created with
+			return p.recreate(ctx, info, seq, left)
+		}
+		if err != nil {
+			return err
+		}
+		got, err := s.durable.info(ctx)
+		switch {
+		case err != nil:
+			return err
+		case got.owner() == s.mark && got.Delivered.Consumer == 0 && got.AckFloor.Stream == uint64(seq-1):
+			return s.durable.update(ctx, got, nil, left)
+		case got.owner() != s.mark || try == setTries:
+			return fmt.Errorf("%w; its position is %d", errContended, got.AckFloor.Stream+1)
+		}
+		// What the last owner left at the server, a pull or an acknowledgement, has moved it on.
+		wait(ctx, s.pace.standby/4)
 	}
-	if err != nil {
-		return err
-	}
-	got, err := s.durable.info(ctx)
-	switch {
-	case err != nil:
-		return err
-	case got.owner() != s.mark || got.Delivered.Consumer != 0 || got.AckFloor.Stream != uint64(seq-1):
-		return fmt.Errorf("%w; its position is %d", errContended, got.AckFloor.Stream+1)
-	}
-	return s.durable.update(ctx, got, nil, left)
 }
 
 // recreate replaces a durable by one that begins at seq. Where messages leave the stream once they are

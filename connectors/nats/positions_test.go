@@ -47,6 +47,35 @@ func TestSetNamesTheOwner(t *testing.T) {
 	st.wantGaps(h)
 }
 
+// TestSetOutlivesAPullThatIsLeft: what the server still delivers for an owner that is gone does not count.
+func TestSetOutlivesAPullThatIsLeft(t *testing.T) {
+	t.Parallel()
+	st := newStreamTest(t, nil)
+	st.publish(1, 20)
+	s := st.open(st.config(), newSourceHost(), "ann")
+	commit(t, s, readAll(t, s, 1, 20, roomy)...)
+	closeSource(t, s)
+	left, err := st.nc.SubscribeSync(st.nc.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.S.sluice-r", left.Subject, []byte(`{"batch":3}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := openPositionsOf(t, st.config(), "bob").Set(t.Context(), map[string]int64{"S": 5}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := left.NextMsg(time.Minute); err != nil {
+		t.Errorf("the pull that was left got nothing: %v", err)
+	}
+	h := newSourceHost()
+	readAll(t, st.open(st.config(), h, "ann"), 5, 16, roomy)
+	st.wantGaps(h)
+}
+
 // TestSetBehindTheStart: a durable cannot be reset behind the start it was created with; a new one takes its
 // place, configured alike.
 func TestSetBehindTheStart(t *testing.T) {
