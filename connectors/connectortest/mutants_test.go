@@ -72,9 +72,9 @@ func (r *recorder) notices(t *testing.T, words string) {
 
 // hasty makes the suite give up soon on what never returns; with waits, also on what never happens.
 func hasty(s *Settings, waits bool) {
-	s.Timeout, s.Grace = 20*time.Second, 400*time.Millisecond
+	s.Timeout, s.Grace = time.Minute, time.Second
 	if waits {
-		s.Timeout = time.Second
+		s.Timeout = 2 * time.Second
 	}
 }
 
