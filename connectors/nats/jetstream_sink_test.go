@@ -232,7 +232,7 @@ func TestSinkStoresInOrder(t *testing.T) {
 func TestSinkChoosesForm(t *testing.T) {
 	st := newSinkTest(t, startServer(t, nil).ClientURL(), batched)
 	s := st.open(st.config(), st.env())
-	st.host.awaitKind(t, connectors.Connected)
+	write(t, s, lane(1, 0, 3, 0)) // the form is known then
 	if f := form(s.form.Load()); f != formFast {
 		t.Errorf("form %v", f)
 	}
@@ -243,7 +243,7 @@ func TestSinkChoosesForm(t *testing.T) {
 	if f := form(s.form.Load()); f != formPipelined || !strings.Contains(s.Describe().Order, "pipelined") {
 		t.Errorf("form %v", f)
 	}
-	st.wantStored(1, 3)
+	st.wantStored(2, 3)
 }
 
 func TestSinkRefusesMessageForGood(t *testing.T) {
