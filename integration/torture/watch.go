@@ -51,8 +51,7 @@ type peaks struct {
 type watch struct {
 	mu      sync.Mutex
 	latest  map[*daemon.Daemon]*sample
-	since   map[*daemon.Daemon]time.Time // first looked at
-	acked   int64                        // by all daemons there ever were
+	acked   int64 // by all daemons there ever were
 	history []moved
 	peaks   peaks
 	told    map[gap]bool
@@ -68,13 +67,12 @@ type moved struct {
 
 type sample struct {
 	at     time.Time
+	since  time.Time // of the first of this daemon
 	status daemon.Route
 	cpu    time.Duration
 }
 
-func newWatch() *watch {
-	return &watch{latest: map[*daemon.Daemon]*sample{}, since: map[*daemon.Daemon]time.Time{}, told: map[gap]bool{}}
-}
+func newWatch() *watch { return &watch{latest: map[*daemon.Daemon]*sample{}, told: map[gap]bool{}} }
 
 // follow watches a daemon until it has ended.
 func (w *watch) follow(d *daemon.Daemon) {
@@ -85,7 +83,6 @@ func (w *watch) follow(d *daemon.Daemon) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.latest, d)
-		delete(w.since, d)
 	}()
 	for pause(ctx, sampleEvery) == nil {
 		_ = w.look(ctx, d)
@@ -107,12 +104,12 @@ func (w *watch) look(ctx context.Context, d *daemon.Daemon) error {
 	defer w.mu.Unlock()
 	before := w.latest[d]
 	if before == nil {
-		w.since[d] = s.at
-		before = &sample{at: s.at, cpu: s.cpu}
+		before = &sample{at: s.at, since: s.at, cpu: s.cpu}
 	}
 	if before.at.After(s.at) {
 		return nil // another look was faster
 	}
+	s.since = before.since
 	w.latest[d] = s
 	w.acked += status.Counts.Acknowledged - before.status.Counts.Acknowledged
 	w.gaps += status.Counts.GapMessages - before.status.Counts.GapMessages
@@ -136,7 +133,7 @@ func (w *watch) look(ctx context.Context, d *daemon.Daemon) error {
 	if resident > p.Resident {
 		p.Resident = resident
 		p.ResidentWhen = fmt.Sprintf("%v, %v old, pid %d: %s since %v, %d messages of %d bytes in flight, %d not committed, lag %d",
-			s.at.Format(time.RFC3339), s.at.Sub(w.since[d]).Round(time.Millisecond), d.Pid(), status.State, status.Since.Format(time.RFC3339),
+			s.at.Format(time.RFC3339), s.at.Sub(s.since).Round(time.Millisecond), d.Pid(), status.State, status.Since.Format(time.RFC3339),
 			status.Window.Messages, status.Window.Bytes, status.Window.Uncommitted, status.Lag)
 	}
 	p.Open, p.OpenLimit = max(p.Open, status.Window.Uncommitted), status.Window.UncommittedLimit
