@@ -183,6 +183,22 @@ func ResidentOf(text []byte) (now, peak int64) {
 	return now, peak
 }
 
+// ResidentKinds says for people of what kinds the resident memory is now: a program's text counts as much as
+// its heap. Linux only.
+func (p *Process) ResidentKinds() string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+	if err != nil {
+		return err.Error()
+	}
+	var kinds []string
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "Rss") {
+			kinds = append(kinds, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return strings.Join(kinds, ", ")
+}
+
 // CPU returns the processor time used so far. Linux only.
 func (p *Process) CPU() (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid()))

@@ -122,3 +122,25 @@ func (s *slot) end() {
 		<-ended
 	}
 }
+
+// evidence returns what the daemons of a route and the brokers said last, if the check asks why nothing
+// moves.
+func (r *route) evidence(check string) (said []string) {
+	if check != checkRecovery {
+		return nil
+	}
+	for _, s := range r.slots {
+		if d := s.running(); d != nil {
+			said = append(said, "daemon "+s.name+":\n"+d.Tail(saidLines))
+		}
+	}
+	for _, k := range r.stage.kafka {
+		said = append(said, k.Process.Name+":\n"+k.Process.Tail(saidLines))
+	}
+	for _, n := range r.stage.nats {
+		said = append(said, n.Process.Name+":\n"+n.Process.Tail(saidLines))
+	}
+	return said
+}
+
+const saidLines = 100

@@ -132,8 +132,8 @@ func (w *watch) look(ctx context.Context, d *daemon.Daemon) error {
 	p.MemoryLine = max(p.MemoryLine, memoryLine(status.Memory))
 	if resident > p.Resident {
 		p.Resident = resident
-		p.ResidentWhen = fmt.Sprintf("%v, %v old, pid %d: %s since %v, %d messages of %d bytes in flight, %d not committed, lag %d",
-			s.at.Format(time.RFC3339), s.at.Sub(s.since).Round(time.Millisecond), d.Pid(), status.State, status.Since.Format(time.RFC3339),
+		p.ResidentWhen = fmt.Sprintf("%v, %v old, pid %d, %s: %s since %v, %d messages of %d bytes in flight, %d not committed, lag %d",
+			s.at.Format(time.RFC3339), s.at.Sub(s.since).Round(time.Millisecond), d.Pid(), d.ResidentKinds(), status.State, status.Since.Format(time.RFC3339),
 			status.Window.Messages, status.Window.Bytes, status.Window.Uncommitted, status.Lag)
 	}
 	p.Open, p.OpenLimit = max(p.Open, status.Window.Uncommitted), status.Window.UncommittedLimit
