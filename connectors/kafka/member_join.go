@@ -21,7 +21,7 @@ const (
 )
 
 // joinMargin is what the answer to a join may take beyond the time that the others have for theirs.
-const joinMargin = 10 * time.Second
+const joinMargin = 5 * time.Second
 
 // join becomes a member of the next generation and returns what it was given.
 func (m *member) join(ctx context.Context) ([]wire.TopicPartitions, error) {

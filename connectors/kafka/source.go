@@ -106,12 +106,14 @@ type timing struct {
 	backoff   time.Duration // after the first failure; doubles up to maxBackoff
 }
 
-// The session is shorter than Java's 45 s because a killed daemon's partitions wait for it; a coordinator
-// that restarts gives its members a new one. A member learns only from a heartbeat that the group rebalances: their
-// interval is how long partitions rest that another member has left.
+// Giving partitions back takes at most drain: who has not joined ten seconds after that is not waited for,
+// and an answer to a join that has not come by then was lost. The session is shorter than Java's 45 s because
+// a killed daemon's partitions wait for it; a coordinator that restarts gives its members a new one. A member
+// learns only from a heartbeat that the group rebalances: their interval is how long partitions rest that
+// another member has left.
 func defaultTiming() timing {
 	return timing{
-		session: 10 * time.Second, rebalance: time.Minute, heartbeat: time.Second, drain: 30 * time.Second,
+		session: 10 * time.Second, rebalance: 40 * time.Second, heartbeat: time.Second, drain: 30 * time.Second,
 		wait: 500 * time.Millisecond, request: 15 * time.Second, metadata: 10 * time.Second,
 		pace: 50 * time.Millisecond, backoff: 100 * time.Millisecond,
 	}
