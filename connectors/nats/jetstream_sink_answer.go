@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -109,14 +110,15 @@ func (f *flight) refuse(seq int, op byte, err error) {
 	}
 }
 
-// answerOne takes the answer to one publish: rest is its number, or "p" for a probe.
+// answerOne takes the answer to one publish: rest is its number, or "p" and that of a probe.
 func (f *flight) answerOne(rest, status string, data []byte) {
-	if rest == "p" {
-		f.answerProbe(status, data)
+	number, probe := strings.CutPrefix(rest, "p")
+	i, err := strconv.Atoi(number)
+	if err != nil {
 		return
 	}
-	i, err := strconv.Atoi(rest)
-	if err != nil {
+	if probe {
+		f.answerProbe(i, status, data)
 		return
 	}
 	f.order.note(f)
@@ -192,7 +194,10 @@ func (f *flight) quickAck(data []byte) (seq uint64, ok bool) {
 // a connection in order. So if the flight gets no answer from one probe to the next, and either the
 // stream stands still or it has answered what was sent behind the flight, the answers that are missing
 // got lost, as at a change of the stream's leader.
-func (f *flight) answerProbe(status string, data []byte) {
+//
+// A probe that was sent before the answer to another was heard tells nothing new: a server that was frozen
+// answers all of them at once, and may do so before it stores what stands before them.
+func (f *flight) answerProbe(number int, status string, data []byte) {
 	var info sinkStream
 	var err error
 	if status == "" {
@@ -201,6 +206,9 @@ func (f *flight) answerProbe(status string, data []byte) {
 	overtaken := f.order.overtaken(f)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if number <= f.told {
+		return
+	}
 	var refused *apiError
 	switch {
 	case errors.As(err, &refused), err == nil && status == "" && !info.Created.Equal(f.created):
@@ -212,7 +220,7 @@ func (f *flight) answerProbe(status string, data []byte) {
 	default:
 		f.stagnant = 0
 	}
-	f.lastSeq, f.seen = info.State.LastSeq, f.answers
+	f.lastSeq, f.seen, f.told = info.State.LastSeq, f.answers, f.probes
 	f.ring()
 }
 

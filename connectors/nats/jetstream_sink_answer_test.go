@@ -59,3 +59,29 @@ func FuzzQuickAck(f *testing.F) {
 		}
 	})
 }
+
+// A frozen server answers at once all that it was asked meanwhile, perhaps before it stores what was sent
+// before: that tells one thing about a flight, not several.
+func TestProbesOfAFreezeTellOneThing(t *testing.T) {
+	sess := &session{stream: &sinkStream{Created: time.Unix(1, 0).UTC()}}
+	f := newFlight("t", "S", sess, 1, 0, 0)
+	f.order = &sendOrder{}
+	state := []byte(`{"config":{},"created":"1970-01-01T00:00:01Z","state":{"last_seq":7}}`)
+	answer := func(probe string) { f.answerOne(probe, "", state) }
+	f.probes = 4
+	for _, probe := range []string{"p1", "p2", "p3", "p4"} {
+		answer(probe)
+	}
+	if f.over() {
+		t.Error("given up by probes of one freeze")
+	}
+	f.probes = 5
+	answer("p5")
+	if f.over() {
+		t.Error("given up after one probe that found nothing moving")
+	}
+	f.probes = 6
+	if answer("p6"); !f.over() {
+		t.Error("not given up after two probes, sent one after the answer to the other, that found nothing moving")
+	}
+}

@@ -48,6 +48,8 @@ type flight struct {
 	lastSeq  uint64 // of the stream, as the probe before said
 	stagnant int    // probes in a row in which neither the stream nor the flight moved
 	seen     int    // answers at the last probe
+	probes   int    // sent
+	told     int    // probes that were sent when the answer to one was last heard
 }
 
 // What the server said about a published message.

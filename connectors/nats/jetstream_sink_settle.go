@@ -60,7 +60,10 @@ func (s *jetStreamSink) denied(f *flight, w *outgoing, sent int) error {
 // the server is frozen.
 func (s *jetStreamSink) probe(sess *session, f *flight) {
 	if !f.fast {
-		reply := append([]byte(s.replies.inbox), f.token+".p"...)
+		f.mu.Lock()
+		f.probes++
+		reply := fmt.Appendf(nil, "%s%s.p%d", s.replies.inbox, f.token, f.probes)
+		f.mu.Unlock()
 		s.sender.try(sess, []byte(apiPrefix+"STREAM.INFO."+s.cfg.Stream), reply, nil, nil)
 		return
 	}
