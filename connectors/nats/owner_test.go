@@ -302,9 +302,10 @@ func TestOwnership(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d overlaps, %d messages, %d written again, %d behind a later one, %d sessions",
 		worlds*overlaps, messages.Load(), duplicates.Load(), behind.Load(), sessions.Load())
-	// The server still serves a pull that an owner left waiting when it was frozen. If it resumes just where
-	// its count goes on, it writes what it gets, cannot acknowledge it, and the hole before it is written late.
-	// A stranger who resets the durable and takes as many messages as we had read does the same.
+	// Seldom some are, and why is not established. Probably the server still serves a pull that an owner left
+	// waiting when it was frozen: if that resumes just where its count goes on, it writes what it gets, cannot
+	// acknowledge it, and the hole before it is written late. A stranger who resets the durable and takes as
+	// many messages as we had read does the same.
 	if behind.Load() > messages.Load()/200 {
 		t.Errorf("%d of %d messages were first written behind a later one", behind.Load(), messages.Load())
 	}

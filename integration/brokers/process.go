@@ -160,12 +160,16 @@ func (p *Process) Tail(n int) string {
 // Resident returns the resident memory in bytes: what it is, and the most it ever was since the last
 // ResetPeak. Linux only.
 func (p *Process) Resident() (now, peak int64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+	text, err := p.status()
 	if err != nil {
 		return 0, 0, err
 	}
 	now, peak = ResidentOf(text)
 	return now, peak, nil
+}
+
+func (p *Process) status() ([]byte, error) {
+	return os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 }
 
 // ResidentOf reads the same from the text of a /proc/PID/status.
@@ -186,7 +190,7 @@ func ResidentOf(text []byte) (now, peak int64) {
 // ResidentKinds says for people of what kinds the resident memory is now: a program's text counts as much as
 // its heap. Linux only.
 func (p *Process) ResidentKinds() string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+	text, err := p.status()
 	if err != nil {
 		return err.Error()
 	}

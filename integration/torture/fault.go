@@ -22,11 +22,11 @@ type fault struct {
 
 // finding is something that may not happen.
 type finding struct {
-	At       float64  `json:"at_s"`
-	Check    string   `json:"check"`
-	Route    string   `json:"route"`
-	Text     string   `json:"text"`
-	Evidence []string `json:"evidence,omitempty"` // what the programs said last; too long for the page
+	At    float64  `json:"at_s"`
+	Check string   `json:"check"`
+	Route string   `json:"route"`
+	Text  string   `json:"text"`
+	Said  []string `json:"said,omitempty"` // what the programs said last; too long for the page
 }
 
 // The checks that a run is judged by.
@@ -97,7 +97,7 @@ func (t *timeline) find(check string, r *route, format string, args ...any) {
 	f := finding{At: t.now(), Check: check, Text: fmt.Sprintf(format, args...)}
 	if r != nil {
 		f.Route = r.name
-		f.Evidence = r.evidence(check)
+		f.Said = r.lastSaid(check)
 	}
 	t.tell("FOUND %s on %s: %s", f.Check, f.Route, f.Text)
 	t.mu.Lock()

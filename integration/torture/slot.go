@@ -123,9 +123,9 @@ func (s *slot) end() {
 	}
 }
 
-// evidence returns what the daemons of a route and the brokers said last, if the check asks why nothing
+// lastSaid returns what the daemons of a route and the brokers said last, if the check asks why nothing
 // moves.
-func (r *route) evidence(check string) (said []string) {
+func (r *route) lastSaid(check string) (said []string) {
 	if check != checkRecovery {
 		return nil
 	}
