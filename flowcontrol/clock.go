@@ -6,7 +6,8 @@ import (
 )
 
 const (
-	// StallAfter is how long a wait goes without an acknowledgement before limited becomes stalled.
+	// StallAfter is how long a wait goes without an acknowledgement before limited becomes stalled, unless
+	// Expect says otherwise.
 	StallAfter = time.Second
 	// quietAfter is how long a source must go without waiting before its episode is over.
 	quietAfter = time.Second
@@ -22,6 +23,7 @@ type Clock struct {
 	shown State     // the state that times is accounted to from `from` on
 	times [NumStates]time.Duration
 
+	patience time.Duration // how long a wait goes without an acknowledgement before limited becomes stalled
 	waiting  bool
 	cause    Cause
 	waitFrom time.Time // begin of the current wait
@@ -45,7 +47,7 @@ type Episode struct {
 
 // NewClock returns a clock that starts in state at now.
 func NewClock(state State, now time.Time) *Clock {
-	return &Clock{base: state, shown: state, since: now, from: now}
+	return &Clock{base: state, shown: state, since: now, from: now, patience: StallAfter}
 }
 
 // Enter changes the state. While the source waits for room that is what it does, whatever else is the
@@ -98,6 +100,15 @@ func (c *Clock) Resume(now time.Time) {
 	c.show(c.base, now)
 }
 
+// Expect says how long an acknowledgement may take from now on before the sink counts as not answering:
+// StallAfter unless a Sizer says otherwise.
+func (c *Clock) Expect(within time.Duration, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(now)
+	c.patience = within
+}
+
 // Ack says that an acknowledgement arrived.
 func (c *Clock) Ack(now time.Time) {
 	c.mu.Lock()
@@ -142,7 +153,7 @@ func (c *Clock) advance(now time.Time) {
 		if c.lastAck.After(last) {
 			last = c.lastAck
 		}
-		if turn := last.Add(StallAfter); !now.Before(turn) {
+		if turn := last.Add(c.patience); !now.Before(turn) {
 			c.show(Stalled, turn)
 		}
 	}

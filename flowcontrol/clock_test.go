@@ -23,7 +23,7 @@ func drawClockOps(t *rapid.T) (ops []clockOp) {
 	for range rapid.IntRange(0, 40).Draw(t, "ops") {
 		at += rapid.SampledFrom([]int{0, 1, 3, 20, 99, 100, 101, 250}).Draw(t, "after")
 		ops = append(ops, clockOp{
-			At: at, Do: rapid.SampledFrom([]byte("weraaq")).Draw(t, "do"),
+			At: at, Do: rapid.SampledFrom([]byte("weraaqx")).Draw(t, "do"),
 			State: State(rapid.IntRange(0, NumStates-1).Draw(t, "state")),
 			Cause: Cause(rapid.IntRange(1, int(numCauses)-1).Draw(t, "cause")),
 		})
@@ -50,6 +50,8 @@ func drive(ops []clockOp, end int) Reading {
 			c.Enter(op.State, at(op.At))
 		case 'a':
 			c.Ack(at(op.At))
+		case 'x':
+			c.Expect(time.Duration(op.Cause)*time.Second, at(op.At))
 		case 'q':
 			c.Read(at(op.At))
 		}
@@ -62,14 +64,15 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 	begin := time.Unix(0, 0)
 	at := func(ticks int) time.Time { return begin.Add(time.Duration(ticks) * tick) }
 	base, waiting := Disconnected, false
-	wait, ack := 0, -1<<40
+	wait, ack, patience := 0, -1<<40, time.Second
+	stalled := false // and stays so until it is answered, whatever is expected then
 	var open *Episode
 	next := 0
 	for n := 0; n <= end; n++ {
 		for ; next < len(ops) && ops[next].At == n; next++ {
 			switch op := ops[next]; {
 			case op.Do == 'w' && !waiting:
-				waiting, wait = true, n
+				waiting, wait, stalled = true, n, false
 				if open == nil || at(n).Sub(open.End) >= time.Second {
 					episodes = append(episodes, Episode{Seq: uint64(len(episodes) + 1), Begin: at(n)})
 					open = &episodes[len(episodes)-1]
@@ -84,13 +87,17 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 			case op.Do == 'e':
 				base = op.State
 			case op.Do == 'a':
-				ack = n
+				ack, stalled = n, false
+			case op.Do == 'x':
+				stalled = stalled || waiting && time.Duration(n-max(wait, ack))*tick >= patience
+				patience = time.Duration(op.Cause) * time.Second
 			}
 		}
 		now = base
 		if waiting {
 			now = Limited
-			if time.Duration(n-max(wait, ack))*tick >= time.Second {
+			stalled = stalled || time.Duration(n-max(wait, ack))*tick >= patience
+			if stalled {
 				now = Stalled
 			}
 		}
