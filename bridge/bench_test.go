@@ -114,7 +114,7 @@ func loop(b *testing.B, messages, partitions int) {
 func route(b *testing.B, messages, partitions int) {
 	source := newBenchSource(messages, partitions)
 	br, err := New(Config{Routes: []RouteConfig{{
-		Name:   "bench",
+		Name: "bench", Adaptive: true,
 		Source: &connectors.SourceSpec{Open: func(context.Context, connectors.Env) (connectors.Source, error) { return source, nil }},
 		Sink:   &connectors.SinkSpec{Open: func(context.Context, connectors.Env) (connectors.Sink, error) { return &benchSink{}, nil }},
 	}}}, zerolog.Nop(), nil)

@@ -27,10 +27,13 @@ func New(cfg Config, log zerolog.Logger, tel *telemetry.Telemetry) (*Bridge, err
 		cfg.Drain = DefaultDrain
 	}
 	b := &Bridge{cfg: cfg, log: log, abandoned: make(chan struct{})}
-	seen := map[string]bool{}
+	seen, sizers := map[string]bool{}, sizersOf(cfg.Routes)
 	var errs []error
-	for _, rc := range cfg.Routes {
+	for i, rc := range cfg.Routes {
 		r, err := newRoute(rc, cfg.Instance, cfg.Drain, log, tel)
+		if err == nil {
+			r.sizer = sizers[i]
+		}
 		if err == nil && seen[rc.Name] {
 			err = fmt.Errorf("two routes are named %q", rc.Name)
 		}

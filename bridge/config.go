@@ -38,7 +38,8 @@ type RouteConfig struct {
 	// DeadLetterMap is the mapping of the dead-letter sink.
 	DeadLetterMap connectors.Map
 	Headers       bool
-	Window        flowcontrol.Cost // zero fields: the defaults
+	Window        flowcontrol.Cost // the hard bound; zero fields: the defaults
+	Adaptive      bool             // below Window's messages the sink decides how many are in flight
 	Retry         Retry
 	OnReject      Reject
 	Stale         Stale

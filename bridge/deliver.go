@@ -173,6 +173,7 @@ func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
 		w.trace(now)
 	}
 	kept, base, written := 0, 0, 0
+	var residence time.Duration // of all messages together
 	for i, b := range w.batches {
 		f, size := w.flights[i], len(b.Messages)
 		mine := 0
@@ -197,6 +198,7 @@ func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
 		}
 		if done := size - len(again); done > 0 {
 			written += done
+			residence += time.Duration(done) * now.Sub(f.fetched)
 			w.acknowledged(f, done)
 		}
 		if len(again) > 0 {
@@ -208,6 +210,7 @@ func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
 	}
 	clear(w.batches[kept:])
 	w.batches, w.flights = w.batches[:kept], w.flights[:kept]
+	w.sized(now, written, residence)
 	w.route.watch.Wrote(now.Sub(begin), written)
 	return retryable, nil
 }

@@ -16,7 +16,11 @@
 //
 // # Bounds
 //
-// The window bounds what is fetched and not acknowledged. What is fetched and not committed has a bound
+// The window bounds what is fetched and not acknowledged. An adaptive one holds as many messages as its sink
+// needs, below the hard bound: a flowcontrol.Sizer finds that out from each Write that is answered, one for
+// all routes whose sinks write to one place. The hard bound is what memory, the warning at 90 % and what is
+// uncommitted are counted by. What stuck lanes hold comes on top of what the sink needs. A window that is
+// small is limited, not stalled, as long as the sink answers; see package flowcontrol. What is fetched and not committed has a bound
 // of its own, four windows of messages over all partitions of the route: that is what a crash doubles at
 // most. With several partitions a lane that is stuck
 // is paused before it holds the window: see pauseLane. A lane is stuck if its messages are refused, or

@@ -62,6 +62,9 @@ func (n *run) awaitRoom(need int64) bool {
 	case !full:
 		cause = flowcontrol.CauseUncommitted
 	}
+	if cause == flowcontrol.CauseMessages && n.share != nil {
+		n.share.Press()
+	}
 	n.route.clock.Wait(cause, time.Now())
 	defer func() { n.route.clock.Resume(time.Now()) }()
 	if full {
@@ -78,8 +81,9 @@ func (n *run) awaitRoom(need int64) bool {
 	return true
 }
 
-// uncommittedLimit is the bound of what is fetched and not committed.
-func (n *run) uncommittedLimit() int64 { return uncommittedWindows * n.window.Limit().Messages }
+// uncommittedLimit is the bound of what is fetched and not committed. It is of the hard bound, for how
+// long a commit takes has nothing to do with what the sink needs in flight.
+func (n *run) uncommittedLimit() int64 { return uncommittedWindows * n.window.Hard().Messages }
 
 func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
 	ctx := n.soft
@@ -106,12 +110,16 @@ func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
 // so that a lane is found to be full before it has all of it.
 func (n *run) room(need int64) connectors.Room {
 	free, _ := n.window.Free(need)
-	free.Messages = min(free.Messages, max(1, n.uncommittedLimit()-n.open.Load()))
 	if n.pauser != nil && n.lanes() > 1 {
 		free.Messages = min(free.Messages, max(1, n.window.Limit().Messages/4))
 	}
+	n.asked = free.Messages
+	free.Messages = min(free.Messages, max(1, n.uncommittedLimit()-n.open.Load()))
 	if n.most > 0 {
 		free.Messages = min(free.Messages, int64(n.most))
+	}
+	if free.Messages < n.asked {
+		n.asked = 0
 	}
 	return connectors.Room{
 		Messages: int(free.Messages), Bytes: free.Bytes,
@@ -131,6 +139,9 @@ func (n *run) admit(b *connectors.Batch) {
 		cost: flowcontrol.Cost{Messages: int64(len(b.Messages)), Bytes: b.Memory},
 	}
 	n.window.Add(f.cost)
+	if n.share != nil && n.asked > 0 && f.cost.Messages >= n.asked {
+		n.share.Press()
+	}
 	n.route.counts.fetched(f.cost)
 	p := n.partition(b.Partition)
 	if p == nil || !n.track(p, f) {
@@ -156,7 +167,7 @@ func (n *run) track(p *partition, f *flight) bool {
 
 // noteUse counts how often use reaches 90 % of the hard bound; a crossing is over below 75 %.
 func (n *run) noteUse() {
-	used, limit := n.window.Used(), n.window.Limit()
+	used, limit := n.window.Used(), n.window.Hard()
 	share := max(float64(used.Messages)/float64(limit.Messages), float64(used.Bytes)/float64(limit.Bytes))
 	n.route.counts.use(share)
 }

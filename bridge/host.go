@@ -136,5 +136,8 @@ func (r *Route) report(end *endHealth, ev connectors.Event) {
 		r.sampled.Warn().Err(ev.Err).Int64("messages", ev.N).Str("where", ev.Text).Msg("messages dropped")
 	default:
 		r.health.report(end, ev)
+		if share := r.share.Load(); share != nil && end == &r.health.sink {
+			noteSink(share, ev)
+		}
 	}
 }

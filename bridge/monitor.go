@@ -20,6 +20,7 @@ func (n *run) monitor(lanesDone <-chan struct{}) {
 			return
 		case now := <-ticker.C:
 			n.noteWaiting(now)
+			n.holdStuck(now)
 		}
 	}
 }

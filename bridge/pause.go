@@ -7,8 +7,13 @@ import (
 	"github.com/sluice-bridge/sluice/flowcontrol"
 )
 
-// slowLane is how long a lane goes without an acknowledgement before it counts as stuck.
-const slowLane = time.Second
+const (
+	// slowLane is how long a lane goes without an acknowledgement before it counts as stuck.
+	slowLane = time.Second
+	// leastPause is how much a lane that moves may hold however small an adaptive window is: one that is
+	// small is full of what moves, and fetching again would be most of what the source does.
+	leastPause = 1024
+)
 
 // pauseLane pauses the partition of a lane that holds more than its share, so that it does not stop
 // the others. Lanes that move are left alone up to three quarters of the window, for pausing costs
@@ -19,7 +24,8 @@ func (n *run) pauseLane(p *partition, now time.Time) {
 		return
 	}
 	limit, held := n.window.Limit().Messages, p.lane.Held()
-	if held <= limit*3/4 && (held <= (limit/2-n.heldByPaused())/2 || !n.stuck(p, now)) {
+	most := max(limit, min(n.window.Hard().Messages, leastPause)) * 3 / 4
+	if held <= most && (held <= (limit/2-n.heldByPaused())/2 || !n.stuck(p, now)) {
 		return
 	}
 	p.paused.Store(true)

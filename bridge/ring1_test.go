@@ -64,7 +64,8 @@ func (w *world) life(t *testing.T, life int, last bool) {
 		Instance: "model",
 		Routes: []RouteConfig{{
 			Name: "model", OnReject: DeadLetter,
-			Window: flowcontrol.Cost{Messages: int64(w.window.Messages), Bytes: w.window.Bytes},
+			Window:   flowcontrol.Cost{Messages: int64(w.window.Messages), Bytes: w.window.Bytes},
+			Adaptive: w.seed%2 == 0,
 			Source: &connectors.SourceSpec{Remote: true, Open: func(ctx context.Context, env connectors.Env) (connectors.Source, error) {
 				s, err := w.openSource(ctx, env)
 				source = s.(*modelSource)

@@ -16,6 +16,7 @@ import (
 type run struct {
 	route  *Route
 	window *flowcontrol.Window
+	share  *flowcontrol.Share // of what is in flight to the sink; nil unless the window is adaptive
 	halt   halt
 
 	source     connectors.Source
@@ -45,6 +46,7 @@ type run struct {
 	laneWait  atomic.Bool                        // while a Fetch is out, the clock waits for stuck lanes
 	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused
 	paused    []*partition                       // lanes that are full; only the fetcher looks
+	asked     int64                              // messages that the Fetch may bring if that is all that the limit of the window allows, else 0; the fetcher's
 	most      int                                // messages that the next Fetch may bring, 0: as many as there is room for; the fetcher's
 }
 
@@ -59,6 +61,7 @@ func newRun(r *Route, soft, hard context.Context) (*run, error) {
 		settled:   settledList{wake: make(chan struct{}, 1)},
 		committed: make(chan struct{}, 1),
 	}
+	n.joinSizer()
 	n.soft, n.halt.stop = context.WithCancel(soft)
 	hard, n.endHard = context.WithCancel(hard)
 	n.group, n.hard = errgroup.WithContext(hard)
@@ -106,6 +109,7 @@ const closeTimeout = 3 * time.Second
 
 // close closes the sinks and then the source; everything that reads or writes has ended before (I7).
 func (n *run) close() {
+	n.leaveSizer()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.hard), closeTimeout)
 	defer cancel()
 	n.closeSinks(ctx)

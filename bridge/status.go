@@ -30,6 +30,7 @@ func (r *Route) Status() telemetry.RouteStatus {
 		SourceConnected: health.sourceConnected, SinkConnected: health.sinkConnected, EverConnected: health.ever,
 		Ended: ended,
 		Window: telemetry.WindowStatus{
+			MessagesNow:   r.cfg.Window.Messages,
 			MessagesLimit: r.cfg.Window.Messages, BytesLimit: r.cfg.Window.Bytes,
 			UncommittedLimit: uncommittedWindows * r.cfg.Window.Messages,
 		},
@@ -83,6 +84,7 @@ func join(source, sink string) string {
 func (n *run) fillStatus(s *telemetry.RouteStatus, health view) {
 	used := n.window.Used()
 	s.Window.Messages, s.Window.Bytes, s.Window.Uncommitted = used.Messages, used.Bytes, n.open.Load()
+	n.fillSize(&s.Window)
 	if l, ok := n.source.(connectors.Lagger); ok {
 		s.Lag, s.LagKnown = l.Lag()
 	}

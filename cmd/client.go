@@ -108,7 +108,11 @@ type routeView struct {
 	} `json:"counts"`
 	Window struct {
 		Messages int64 `json:"messages"`
+		Now      int64 `json:"messages_now"`
 		Limit    int64 `json:"messages_limit"`
+		Asked    int64 `json:"messages_asked"`
+		// RoundTrip is how long the least in flight takes to be acknowledged, in seconds.
+		RoundTrip float64 `json:"round_trip_seconds"`
 	} `json:"window"`
 }
 
@@ -160,8 +164,8 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		if r.Known {
 			lag = humanize.Comma(r.Lag)
 		}
-		if r.Window.Limit > 0 {
-			window = fmt.Sprintf("%d %%", 100*r.Window.Messages/r.Window.Limit)
+		if r.Window.Now > 0 {
+			window = fmt.Sprintf("%d %% of %d", 100*r.Window.Messages/r.Window.Now, r.Window.Now)
 		}
 		if r.Ended {
 			state = "ended"
@@ -174,6 +178,10 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		return err
 	}
 	for i := range all {
+		if w := &all[i].Window; w.Asked > w.Limit {
+			fmt.Fprintf(out, "%s: a round trip of %s asks for a window of about %d messages; it may have %d\n  → window.max_messages\n", all[i].Route,
+				time.Duration(w.RoundTrip*float64(time.Second)).Round(100*time.Microsecond), w.Asked, w.Limit)
+		}
 		if h := all[i].Halted; h != nil {
 			fmt.Fprintf(out, "%s is halted: %s\n  → %s\n", all[i].Route, h.Reason, h.Way)
 		}

@@ -108,6 +108,9 @@ func (r *report) connected(s *telemetry.RouteStatus, p *progress, now time.Time)
 // describe is a route in a few words: rate, use of the window, state, who holds it back.
 func describe(s *telemetry.RouteStatus, rate float64, now time.Time) string {
 	text := fmt.Sprintf("%s %s/s, window %d %%", s.Route, humanize.Comma(int64(rate)), WindowUse(s.Window))
+	if s.Window.Adaptive {
+		text += fmt.Sprintf(" of %d, at most %d", s.Window.MessagesNow, s.Window.MessagesLimit)
+	}
 	switch {
 	case s.Ended:
 		return s.Route + " has ended"
@@ -119,10 +122,11 @@ func describe(s *telemetry.RouteStatus, rate float64, now time.Time) string {
 	return text
 }
 
-// WindowUse is how full a window is in percent, by the fuller of its two bounds.
+// WindowUse is how full a window is in percent, by the fuller of the two bounds that hold now. It is more
+// than 100 while an adaptive window has become smaller than what is in flight.
 func WindowUse(w telemetry.WindowStatus) int64 {
-	if w.MessagesLimit == 0 || w.BytesLimit == 0 {
+	if w.MessagesNow == 0 || w.BytesLimit == 0 {
 		return 0
 	}
-	return max(100*w.Messages/w.MessagesLimit, 100*w.Bytes/w.BytesLimit)
+	return max(100*w.Messages/w.MessagesNow, 100*w.Bytes/w.BytesLimit)
 }

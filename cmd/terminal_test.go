@@ -51,7 +51,7 @@ func TestDescribe(t *testing.T) {
 	now := time.Now()
 	s := telemetry.RouteStatus{
 		Route: "orders", State: flowcontrol.Stalled, Since: now.Add(-42 * time.Second), Cause: flowcontrol.CauseMessages,
-		Blocker: flowcontrol.BlockerAck, Window: telemetry.WindowStatus{Messages: 90, MessagesLimit: 100, Bytes: 1, BytesLimit: 10},
+		Blocker: flowcontrol.BlockerAck, Window: telemetry.WindowStatus{Messages: 90, MessagesNow: 100, MessagesLimit: 100, Bytes: 1, BytesLimit: 10},
 	}
 	if got, want := describe(&s, 12345, now), "orders 12,345/s, window 90 %, stalled for 42s by sink.ack"; got != want {
 		t.Errorf("%q, want %q", got, want)

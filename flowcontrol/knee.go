@@ -81,8 +81,8 @@ func (k *knee) sample(now, messages, residence float64, pressed bool) {
 		m.limit = k.limit
 		m.skip(now, k.limit, residence)
 	}
-	gap := now - m.last
-	m.last = now
+	gap := math.Max(0, now-m.last) // several lanes sample, not quite in order
+	m.last = math.Max(m.last, now)
 	if m.skips(now, messages) {
 		return
 	}

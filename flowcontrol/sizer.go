@@ -33,7 +33,9 @@ type Sizer struct {
 type Share struct {
 	sizer   *Sizer
 	window  *Window
-	pressed bool // its messages were the bound that was full when the source was last looked at
+	pressed bool    // the window was full of messages, less than a window of acknowledgements ago
+	since   float64 // messages acknowledged since then
+	idle    int64   // messages that stuck lanes hold
 }
 
 // Advice is what a Sizer has found.
@@ -73,13 +75,25 @@ func (m *Share) Leave(now time.Time) {
 	}
 }
 
-// Press says whether the source would have brought more if the window had allowed more messages.
-func (m *Share) Press(pressed bool) {
+// Press says that the source would have brought more now if the window had allowed more messages.
+func (m *Share) Press() {
 	s := m.sizer
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m.pressed = pressed
+	m.pressed, m.since = true, 0
 	s.give(false)
+}
+
+// Hold says how many messages are held by lanes that do not move while others do. They keep no sink busy,
+// so the window gets them on top of its part: else they could take all of it from those that move.
+func (m *Share) Hold(messages int64) {
+	s := m.sizer
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if messages != m.idle {
+		m.idle = messages
+		s.give(true)
+	}
 }
 
 // Acknowledged says that so many messages were acknowledged at once, which were in flight for residence
@@ -90,6 +104,9 @@ func (m *Share) Acknowledged(now time.Time, messages int, residence time.Duratio
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.knee.sample(s.at(now), float64(messages), math.Max(1e-9, residence.Seconds()), m.pressed)
+	if m.since += float64(messages); m.since > float64(m.window.Limit().Messages) {
+		m.pressed = false
+	}
 	s.give(false)
 	if m.window.Limit().Messages >= m.window.hard.Messages {
 		return StallAfter
@@ -159,7 +176,7 @@ func (s *Sizer) give(always bool) {
 			left, parts = left-part, parts-1
 		}
 		limit := m.window.hard
-		limit.Messages = int64(math.Max(1, math.Round(part)))
+		limit.Messages = int64(math.Max(1, math.Round(part))) + m.idle
 		m.window.Resize(limit)
 	}
 }

@@ -17,6 +17,9 @@ func feed(t *testing.T, begin, end time.Time, rate float64, distance time.Durati
 		residence := max(distance, time.Duration(sum/rate*float64(time.Second)))
 		now = now.Add(residence / 2)
 		for _, m := range shares {
+			if m.pressed { // its source has more, as it had
+				m.Press()
+			}
 			m.Acknowledged(now, max(1, int(m.window.Limit().Messages/2)), residence)
 		}
 	}
@@ -40,7 +43,7 @@ func TestSizerFindsWhatKeepsTheSinkBusy(t *testing.T) {
 		if got := w.Limit(); got.Messages > 16 || got.Bytes != 1<<20 {
 			t.Errorf("begins with %+v", got)
 		}
-		m.Press(true)
+		m.Press()
 		feed(t, begin, begin.Add(20*time.Second), c.rate, c.distance, m)
 		limit, advice := w.Limit().Messages, m.Advice()
 		if limit < c.low || limit > c.top || advice.Asked < c.asked {
@@ -67,7 +70,7 @@ func TestSizerShares(t *testing.T) {
 	var s Sizer
 	a, b, c := s.Join(one, begin), s.Join(two, begin), s.Join(small, begin)
 	for _, m := range []*Share{a, b, c} {
-		m.Press(true)
+		m.Press()
 	}
 	end := begin.Add(20 * time.Second)
 	feed(t, begin, end, 10_000, 20*time.Millisecond, a, b, c)
@@ -76,10 +79,17 @@ func TestSizerShares(t *testing.T) {
 		t.Errorf("small %+v, the others %+v and %+v: want the sink's 200 in equal parts but for what is bounded", small.Limit(), one.Limit(), two.Limit())
 	}
 	// Who needs nothing leaves it to the others, and can begin when it does.
-	b.Press(false)
+	b.Acknowledged(end, int(two.Limit().Messages)+1, 20*time.Millisecond)
+	sum = int64(math.Round(s.knee.limit))
 	if got := one.Limit().Messages + small.Limit().Messages; got < sum-1 || two.Limit().Messages < sum/4 {
 		t.Errorf("the others have %d of %d, who needs nothing may begin with %d", got, sum, two.Limit().Messages)
 	}
+	// What does not move comes on top.
+	a.Hold(100)
+	if got := one.Limit().Messages + small.Limit().Messages; got < sum+99 {
+		t.Errorf("with 100 held by stuck lanes the others have %d of %d", got, sum)
+	}
+	a.Hold(0)
 	c.Leave(end)
 	if got := one.Limit().Messages; got < sum-1 {
 		t.Errorf("the only one that needs any has %d of %d", got, sum)
@@ -91,10 +101,11 @@ func TestSizerPatience(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	w := newWindow(t, Cost{8192, 1 << 20})
 	m := new(Sizer).Join(w, begin)
-	m.Press(true)
+	m.Press()
 	now, patience := begin, time.Duration(0)
 	for range 10 {
 		now = now.Add(3 * time.Second)
+		m.Press()
 		patience = m.Acknowledged(now, int(w.Limit().Messages), 3*time.Second)
 	}
 	if patience != 6*time.Second || w.Limit().Messages == 8192 {
@@ -102,6 +113,7 @@ func TestSizerPatience(t *testing.T) {
 	}
 	for range 1000 { // until the window is not small any more
 		now = now.Add(3 * time.Second)
+		m.Press()
 		patience = m.Acknowledged(now, int(w.Limit().Messages), 3*time.Second)
 	}
 	if limit := w.Limit().Messages; limit != 8192 || patience != StallAfter {
@@ -113,7 +125,7 @@ func TestSizerThrottled(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	w := newWindow(t, Cost{8192, 1 << 20})
 	m := new(Sizer).Join(w, begin)
-	m.Press(true)
+	m.Press()
 	now := begin.Add(20 * time.Second)
 	feed(t, begin, now, 10_000, 20*time.Millisecond, m)
 	before := w.Limit().Messages
@@ -132,12 +144,12 @@ func TestSizerThrottled(t *testing.T) {
 func TestSizerAllocatesNothing(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	m := new(Sizer).Join(newWindow(t, Cost{8192, 1 << 20}), begin)
-	m.Press(true)
+	m.Press()
 	now := begin
 	if n := testing.AllocsPerRun(1000, func() {
 		now = now.Add(time.Millisecond)
 		m.Acknowledged(now, 10, 20*time.Millisecond)
-		m.Press(true)
+		m.Press()
 	}); n != 0 {
 		t.Errorf("%v allocations a sample", n)
 	}
@@ -150,7 +162,7 @@ func BenchmarkSizer(b *testing.B) {
 		b.Fatal(err)
 	}
 	m := new(Sizer).Join(w, begin)
-	m.Press(true)
+	m.Press()
 	b.ReportAllocs()
 	for i := range b.N {
 		m.Acknowledged(begin.Add(time.Duration(i)*time.Millisecond), 1000, 20*time.Millisecond)

@@ -26,6 +26,7 @@ func routeAttributes(s *RouteStatus) []attribute.KeyValue {
 func windowAttributes(s *RouteStatus) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		attribute.Int64(AttrMessages, s.Window.Messages),
+		attribute.Int64(AttrMessagesNow, s.Window.MessagesNow),
 		attribute.Int64(AttrMessagesLimit, s.Window.MessagesLimit),
 		attribute.Int64(AttrBytes, s.Window.Bytes),
 		attribute.Int64(AttrBytesLimit, s.Window.BytesLimit),

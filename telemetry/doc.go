@@ -25,7 +25,8 @@
 //	sluice.route, sluice.source, sluice.sink     both      whose stall it is
 //	flowcontrol.cause                            both      the bound that was full for longest
 //	flowcontrol.blocker                          both      who held the room for longest; unknown: not seen
-//	flowcontrol.window.messages.used, .limit     both      at the begin of the root, at the end of a segment
+//	flowcontrol.window.messages.used, .now,      both      at the begin of the root, at the end of a segment;
+//	.limit                                                 now is the bound that holds, limit the hard one
 //	flowcontrol.window.bytes.used, .limit        both      the same
 //	sluice.source.lag                            both      messages; absent while unknown
 //	sluice.oldest.partition, .offset, .age       both      the oldest message in flight
@@ -61,7 +62,8 @@
 //	flowcontrol.stall.duration        s           histogram  spans ended, by flowcontrol.cause and .blocker
 //	flowcontrol.stall.age             s           gauge      of the state stalled, with cause and blocker; 0: it is not
 //	flowcontrol.window.message.usage  {message}   level      in the window
-//	flowcontrol.window.message.limit  {message}   level
+//	flowcontrol.window.message.now    {message}   level      the bound that holds now; less than limit if adaptive
+//	flowcontrol.window.message.limit  {message}   level      the hard bound
 //	flowcontrol.window.memory.usage   By          level
 //	flowcontrol.window.memory.limit   By          level
 //	flowcontrol.window.crossings      {crossing}  counter    use reached 90 %

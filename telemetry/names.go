@@ -35,6 +35,7 @@ const (
 	AttrSequence = "flowcontrol.stall.sequence" // segment: 1 for the first of its episode
 
 	AttrMessages      = "flowcontrol.window.messages.used"
+	AttrMessagesNow   = "flowcontrol.window.messages.now"
 	AttrMessagesLimit = "flowcontrol.window.messages.limit"
 	AttrBytes         = "flowcontrol.window.bytes.used"
 	AttrBytesLimit    = "flowcontrol.window.bytes.limit"
@@ -63,6 +64,7 @@ const (
 	MetricStallDuration = "flowcontrol.stall.duration"
 	MetricStallAge      = "flowcontrol.stall.age"
 	MetricMessagesUsed  = "flowcontrol.window.message.usage"
+	MetricMessagesNow   = "flowcontrol.window.message.now"
 	MetricMessagesLimit = "flowcontrol.window.message.limit"
 	MetricBytesUsed     = "flowcontrol.window.memory.usage"
 	MetricBytesLimit    = "flowcontrol.window.memory.limit"

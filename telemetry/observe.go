@@ -37,7 +37,8 @@ func counted(f func(*Counts) uint64) func(*RouteStatus) (int64, bool) {
 func readings() []reading {
 	return []reading{
 		{MetricMessagesUsed, "{message}", "Messages in the window.", level, always(func(s *RouteStatus) int64 { return s.Window.Messages })},
-		{MetricMessagesLimit, "{message}", "Messages the window may hold.", level, always(func(s *RouteStatus) int64 { return s.Window.MessagesLimit })},
+		{MetricMessagesLimit, "{message}", "Messages the window may hold at most.", level, always(func(s *RouteStatus) int64 { return s.Window.MessagesLimit })},
+		{MetricMessagesNow, "{message}", "Messages the window may hold now: less than the limit where it is adaptive.", level, always(func(s *RouteStatus) int64 { return s.Window.MessagesNow })},
 		{MetricBytesUsed, "By", "Memory charged to the window.", level, always(func(s *RouteStatus) int64 { return s.Window.Bytes })},
 		{MetricBytesLimit, "By", "Memory the window may hold.", level, always(func(s *RouteStatus) int64 { return s.Window.BytesLimit })},
 		{MetricCrossings, "{crossing}", "Times that use reached 90 % of the window.", counter, counted(func(c *Counts) uint64 { return c.Crossings })},

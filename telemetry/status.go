@@ -89,13 +89,22 @@ type ActionStatus struct {
 // WindowStatus is the use of the window.
 type WindowStatus struct {
 	Messages      int64 `json:"messages"`
-	MessagesLimit int64 `json:"messages_limit"`
+	MessagesNow   int64 `json:"messages_now"`   // the bound that holds now: MessagesLimit, or less where the window is adaptive
+	MessagesLimit int64 `json:"messages_limit"` // the hard bound
 	Bytes         int64 `json:"bytes"`
 	BytesLimit    int64 `json:"bytes_limit"`
 	// Uncommitted is what is fetched and not committed, acknowledged or not: a crash now would double so
 	// many messages at most, and any crash no more than UncommittedLimit.
 	Uncommitted      int64 `json:"uncommitted"`
 	UncommittedLimit int64 `json:"uncommitted_limit"`
+
+	// Of an adaptive window. MessagesAsked is what the sink is worth: MessagesNow as a rule, and more than
+	// MessagesLimit where only a larger one would bring what the sink can take at this distance. InFlight
+	// and RoundTrip are how long messages are in flight, now and at the least; 0: not known yet.
+	Adaptive         bool    `json:"adaptive,omitempty"`
+	MessagesAsked    int64   `json:"messages_asked,omitempty"`
+	InFlightSeconds  float64 `json:"in_flight_seconds,omitempty"`
+	RoundTripSeconds float64 `json:"round_trip_seconds,omitempty"`
 }
 
 // LaneStatus is what one lane holds.

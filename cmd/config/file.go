@@ -82,6 +82,7 @@ func (m mapFile) compile() connectors.Map {
 type windowFile struct {
 	MaxMessages int64           `yaml:"max_messages"`
 	MaxBytes    connectors.Size `yaml:"max_bytes"`
+	Size        string          `yaml:"size"` // adaptive or static
 }
 
 type retryFile struct {

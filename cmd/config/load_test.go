@@ -65,7 +65,7 @@ routes:
   back:
     from: jetstream://a:1,b:2/ORDERS
     to: kafka://localhost:9092/orders
-    window: {<<: *w, max_bytes: 2MiB}
+    window: {<<: *w, max_bytes: 2MiB, size: static}
     on_reject: drop
     accept_loss: [max_deliver]
 `, 1), map[string]string{"TOKEN": "123", "HOST": ""})
@@ -103,6 +103,9 @@ routes:
 	// What a URL says is not mixed with a named connection.
 	if g := back.Source.Facts.Guarantee; !strings.Contains(g, "[a:1 b:2]") || strings.Contains(g, "me") {
 		t.Error(g)
+	}
+	if !orders.Adaptive || back.Adaptive {
+		t.Errorf("adaptive: %t by default, %t if static", orders.Adaptive, back.Adaptive)
 	}
 	if back.Window != (flowcontrol.Cost{Messages: 100, Bytes: 2 << 20}) || back.OnReject != bridge.Drop || !back.Headers {
 		t.Errorf("%+v", back)

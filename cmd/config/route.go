@@ -58,7 +58,7 @@ func (r *reader) route(s section) {
 		return
 	}
 	f := routeFile{
-		Window: windowFile{bridge.DefaultMaxMessages, bridge.DefaultMaxBytes},
+		Window: windowFile{bridge.DefaultMaxMessages, bridge.DefaultMaxBytes, "adaptive"},
 		Retry: retryFile{
 			connectors.Duration(bridge.DefaultRetryInitial), connectors.Duration(bridge.DefaultRetryMax),
 		},
@@ -69,6 +69,7 @@ func (r *reader) route(s section) {
 	rc := bridge.RouteConfig{
 		Name: name, Map: f.Map.compile(), Headers: f.Headers != "none", AcceptLoss: f.AcceptLoss,
 		Window:    flowcontrol.Cost{Messages: f.Window.MaxMessages, Bytes: int64(f.Window.MaxBytes)},
+		Adaptive:  f.Window.Size == "adaptive",
 		Retry:     bridge.Retry{Initial: time.Duration(f.Retry.Initial), Max: time.Duration(f.Retry.Max)},
 		HaltOnGap: f.OnGap == "halt",
 	}
@@ -109,6 +110,9 @@ func (r *reader) checkRoute(s section, f *routeFile) {
 	if n := int64(f.Window.MaxBytes); n < 1 || n > flowcontrol.MaxBytes {
 		fault("window.max_bytes", "", "max_bytes is %s; it has to be at least 1B and less than %s",
 			f.Window.MaxBytes, connectors.Size(flowcontrol.MaxBytes+1))
+	}
+	if sizes := []string{"adaptive", "static"}; !slices.Contains(sizes, f.Window.Size) {
+		fault("window.size", didYouMean(f.Window.Size, sizes), "%q is not a size of a window", f.Window.Size)
 	}
 	if f.Retry.Initial <= 0 {
 		fault("retry.initial", "", "initial has to be more than zero")

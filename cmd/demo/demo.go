@@ -119,11 +119,11 @@ routes:
     source: {kafka: {connection: kafka, topics: orders}}
     sink:   {jetstream: {connection: gated, stream: ORDERS}}
     map:    {subject: "orders.{{ key }}"}
-    window: {max_messages: 512, max_bytes: 4MiB}
+    window: {max_messages: 512, max_bytes: 4MiB, size: static}
   telemetry:
     source: {jetstream: {connection: nats, stream: TELEMETRY}}
     sink:   {kafka: {connection: kafka, topic: telemetry}}
-    window: {max_messages: 512, max_bytes: 4MiB}
+    window: {max_messages: 512, max_bytes: 4MiB, size: static}
 `
 
 // bridged runs the bridge, the load and the stalls. It returns when everything that was sent has been

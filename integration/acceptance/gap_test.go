@@ -271,7 +271,7 @@ func TestPurgedStream(t *testing.T) {
 	s := newScene(t, 5*time.Minute)
 	s.create(nil)
 	s.must(s.stream.Write(s.ctx, s.load, s.name, 0, 1000, 0))
-	d := s.start(s.toTopic("", "    window: {max_messages: 100}\n"))
+	d := s.start(s.toTopic("", "    window: {max_messages: 100, size: static}\n"))
 	s.passed(d)
 	s.must(suite.pair.Kafka.Process.Freeze()) // so that much stays unread
 	s.must(s.stream.Write(s.ctx, s.load, s.name, 1000, 5000, 0))

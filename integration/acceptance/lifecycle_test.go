@@ -206,8 +206,8 @@ func TestWarningPrecedesStall(t *testing.T) {
 	s := newScene(t, 3*time.Minute)
 	s.must(s.topic.Create(s.ctx, 4, nil))
 	s.createStream(nil)
-	d := s.start(s.toStream(""))
-	s.must(s.topic.Write(s.ctx, s.load, 0, 400, 0)) // a first start reads nothing before it knows what the sink holds
+	d := s.start(s.toStream("    window: {size: static}\n")) // an adaptive one is stalled before the hard bound is near
+	s.must(s.topic.Write(s.ctx, s.load, 0, 400, 0))          // a first start reads nothing before it knows what the sink holds
 	s.inStream(400, time.Minute)
 	s.must(suite.pair.NATS.Process.Freeze())
 	loaded := s.background(func(ctx context.Context) error { return s.topic.Write(ctx, s.load, 400, 20_000, 5000) })

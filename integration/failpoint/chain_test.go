@@ -15,7 +15,7 @@ import (
 // window is a chain's, in messages, and small how the configuration writes it.
 const (
 	window = 40
-	small  = "{max_messages: 40, max_bytes: 1MiB}"
+	small  = "{max_messages: 40, max_bytes: 1MiB, size: static}"
 )
 
 // upstream is where the messages of a chain are read from.

@@ -1,0 +1,92 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
+)
+
+// sizersOf returns the sizer of each route, nil where the window is not adaptive. Routes whose sinks write
+// to one place share one: each by itself would take more in flight for more of the sink.
+func sizersOf(routes []RouteConfig) []*flowcontrol.Sizer {
+	sizers, places := make([]*flowcontrol.Sizer, len(routes)), map[string]*flowcontrol.Sizer{}
+	for i, rc := range routes {
+		if !rc.Adaptive || rc.Sink == nil {
+			continue
+		}
+		for _, place := range rc.Sink.Places {
+			if sizers[i] == nil {
+				sizers[i] = places[place]
+			}
+		}
+		if sizers[i] == nil {
+			sizers[i] = new(flowcontrol.Sizer)
+		}
+		for _, place := range rc.Sink.Places {
+			places[place] = sizers[i]
+		}
+	}
+	return sizers
+}
+
+func (n *run) joinSizer() {
+	if n.route.sizer == nil {
+		return
+	}
+	n.share = n.route.sizer.Join(n.window, time.Now())
+	n.route.share.Store(n.share)
+}
+
+func (n *run) leaveSizer() {
+	if n.share == nil {
+		return
+	}
+	n.route.share.Store(nil)
+	n.share.Leave(time.Now())
+	n.route.clock.Expect(flowcontrol.StallAfter, time.Now())
+}
+
+// sized tells the sizer what a Write has acknowledged: so many messages, which were in flight for
+// residence together.
+func (n *run) sized(now time.Time, messages int, residence time.Duration) {
+	if n.share == nil || messages == 0 {
+		return
+	}
+	n.route.clock.Expect(n.share.Acknowledged(now, messages, residence/time.Duration(messages)), now)
+}
+
+// holdStuck keeps the window open for the lanes that move, whatever the stuck ones hold.
+func (n *run) holdStuck(now time.Time) {
+	if n.share == nil {
+		return
+	}
+	var held int64
+	for _, p := range n.snapshot() {
+		if n.stuck(p, now) {
+			held += p.lane.Held()
+		}
+	}
+	n.share.Hold(held)
+}
+
+// noteSink tells the sizer what a sink reports of itself.
+func noteSink(share *flowcontrol.Share, ev connectors.Event) {
+	switch ev.Kind {
+	case connectors.Throttled:
+		share.Throttled(time.Now())
+	case connectors.Connected:
+		share.Reconnected()
+	}
+}
+
+// fillSize adds the limit that holds now, and what the sizer has found.
+func (n *run) fillSize(w *telemetry.WindowStatus) {
+	if n.share == nil {
+		return
+	}
+	found := n.share.Advice()
+	w.Adaptive, w.MessagesNow, w.MessagesAsked = true, n.window.Limit().Messages, found.Asked
+	w.InFlightSeconds, w.RoundTripSeconds = found.Residence.Seconds(), found.Least.Seconds()
+}
