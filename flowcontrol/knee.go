@@ -27,6 +27,7 @@ type knee struct {
 	before            float64 // the limit before the present one
 	mean, at          float64 // residence last measured, and the limit then
 	gap               float64 // the usual longest gap between acknowledgements within a window of messages
+	spread            float64 // variance of the logarithm of a window's mean residence
 	least, leastAt    float64 // the least residence of a base, and when it was measured
 	cut               float64 // when the sink asked for less
 	ceiling           float64 // above what it has not asked for less lately
@@ -36,7 +37,7 @@ const (
 	firstLimit = 4 // low, for what is too much for a slow sink takes long to be acknowledged
 	leastLimit = 3
 	// leastTime is how much of the rate is always allowed to be in flight: what clocks and schedulers blur.
-	leastTime = 0.003
+	leastTime = 0.002
 
 	probeRatio  = 1.5
 	growRatio   = 2   // while e is near 1
@@ -48,17 +49,18 @@ const (
 	mostPrice  = 0.8
 	// The price is half where the limit has brought a delay of priceDelay, or of priceFactor times the
 	// least residence: a distance makes delay cheap.
-	priceDelay  = 0.25
-	priceFactor = 4
+	priceDelay  = 0.15
+	priceFactor = 3
 
 	gainUp, gainDown = 1, 5 // of the step, by e - price
 	mostUp, mostDown = 0.5, 0.25
+	moving           = 0.05 // a step from which on the base has not settled
 	drift            = 0.02 // by which e may have changed since the last pair
 
 	enoughError   = 0.015 // of a mean
 	enoughWindows = 2
 	enoughSamples = 8
-	enoughTime    = 0.3
+	enoughTime    = 0.5
 	growing       = 0.5 // elasticity from which on the limit is far too low and precision a waste of time
 
 	throttleCut  = 0.7
@@ -92,6 +94,9 @@ func (k *knee) sample(now, messages, residence float64, pressed bool) {
 		return
 	}
 	m.add(gap, messages, residence, pressed)
+	if d, ok := m.differs(); ok {
+		k.spread += 0.1 * (d*d/2 - k.spread)
+	}
 	if k.enough() {
 		k.finish(now)
 	}
@@ -123,7 +128,7 @@ func (k *knee) enough() bool {
 	if m.messages < enoughWindows*m.limit || m.samples < enoughSamples/2 || !far && m.samples < enoughSamples {
 		return false
 	}
-	deviation := m.deviation()
+	deviation := m.deviation(k.spread)
 	switch {
 	case m.took >= enoughTime || deviation <= enoughError:
 		return true
@@ -141,7 +146,7 @@ func (k *knee) enough() bool {
 func (k *knee) between(a, b *measure) (e, deviation float64) {
 	wide := math.Log(b.limit / a.limit)
 	e = 1 - math.Log(b.mean()/a.mean())/wide
-	return math.Max(-1, math.Min(2, e)), math.Max(0.02, math.Hypot(a.deviation(), b.deviation())/math.Abs(wide))
+	return math.Max(-1, math.Min(2, e)), math.Max(0.02, math.Hypot(a.deviation(k.spread), b.deviation(k.spread))/math.Abs(wide))
 }
 
 // finish ends the present measure.
@@ -211,7 +216,10 @@ func (k *knee) rebase(now, rate float64) {
 	case k.elasticity > 0.2:
 		k.dwell = 1
 	default:
-		k.dwell = 6 // near the knee the probe costs delay
+		k.dwell = 10 // near the knee the probe costs delay
+		if math.Abs(k.move) > moving {
+			k.dwell = 3
+		}
 	}
 	k.kept, k.probing = measure{}, false
 	k.set()

@@ -19,16 +19,21 @@ type measure struct {
 	last              float64 // when the last sample came
 
 	cycle, gap float64 // messages of the present window, and the longest gap among them
+
+	// Of the same without silences: messages of the present window, the sum of their residence, and the mean
+	// of the window before.
+	part, partSum, partMean float64
 }
 
 func (m *measure) mean() float64 { return m.sum / m.messages }
 
 // deviation is the relative standard error of the mean. A sample counts as one observation, however many
-// messages it has: what is acknowledged together is not independent.
-func (m *measure) deviation() float64 {
+// messages it has: what is acknowledged together is not independent. Nor is what waited in one queue: the
+// error is at least what spread, the variance from one window of messages to the next, makes of it.
+func (m *measure) deviation(spread float64) float64 {
 	mean := m.mean()
 	variance := math.Max(0, m.squares/m.messages-mean*mean)
-	return math.Sqrt(variance*m.weights) / m.messages / mean
+	return math.Max(math.Sqrt(variance*m.weights)/m.messages/mean, math.Sqrt(spread*m.limit/m.messages))
 }
 
 func (m *measure) rate() float64 { return m.messages / m.took }
@@ -56,9 +61,22 @@ func (m *measure) add(gap, messages, residence float64, pressed bool) {
 	m.sum += messages * residence
 	m.squares += messages * residence * residence
 	m.weights += messages * messages
+	m.part += messages
+	m.partSum += messages * residence
 	if pressed {
 		m.pressed += messages
 	}
+}
+
+// differs returns, once a window of messages is complete, how much the logarithm of their mean residence
+// differs from that of the window before.
+func (m *measure) differs() (difference float64, ok bool) {
+	if m.part < m.limit {
+		return 0, false
+	}
+	mean, before := m.partSum/m.part, m.partMean
+	m.part, m.partSum, m.partMean = 0, 0, mean
+	return math.Log(mean / before), before > 0
 }
 
 // join takes in another measure of the same limit.
