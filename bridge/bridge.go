@@ -16,6 +16,7 @@ type Bridge struct {
 	cfg    Config
 	log    zerolog.Logger
 	routes []*Route
+	bytes  int64 // that all windows share; 0: each has its own
 
 	abandonOnce sync.Once
 	abandoned   chan struct{}
@@ -44,6 +45,7 @@ func New(cfg Config, log zerolog.Logger, tel *telemetry.Telemetry) (*Bridge, err
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	b.divide(cfg.Memory)
 	return b, nil
 }
 

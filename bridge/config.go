@@ -13,6 +13,7 @@ type Config struct {
 	Routes   []RouteConfig
 	Instance string        // this process's identity: unique among all that share brokers
 	Drain    time.Duration // how long a soft end may take; 0: DefaultDrain
+	Memory   int64         // bytes that the process may take, 0: any: where the windows are more, the routes share a budget
 }
 
 // The defaults.

@@ -63,7 +63,7 @@ func (w *writer) abandonFlights(flights []*flight) {
 		cost := flowcontrol.Cost{Messages: int64(f.left), Bytes: f.cost.Bytes}
 		w.p.abandoned.Messages += cost.Messages
 		w.p.abandoned.Bytes += cost.Bytes
-		w.window.Release(cost)
+		w.release(cost)
 		w.p.lane.Release(cost.Messages)
 		f.left = 0
 	}
@@ -225,7 +225,7 @@ func (w *writer) acknowledged(f *flight, messages int) {
 		cost.Bytes = f.cost.Bytes
 	}
 	w.p.lane.Release(cost.Messages)
-	w.window.Release(cost)
+	w.release(cost)
 	w.route.counts.acknowledged.Add(uint64(messages))
 	if f.left == 0 && w.p.tracker.Finish(f.ticket) {
 		w.settled.add(w.p)

@@ -20,12 +20,16 @@
 // needs, below the hard bound: a flowcontrol.Sizer finds that out from each Write that is answered, one for
 // all routes whose sinks write to one place. The hard bound is what memory, the warning at 90 % and what is
 // uncommitted are counted by. What stuck lanes hold comes on top of what the sink needs. A window that is
-// small is limited, not stalled, as long as the sink answers; see package flowcontrol. What is fetched and not committed has a bound
-// of its own, four windows of messages over all partitions of the route: that is what a crash doubles at
-// most. With several partitions a lane that is stuck
-// is paused before it holds the window: see pauseLane. A lane is stuck if its messages are refused, or
-// if it alone is not answered: while the sink answers nobody, nobody needs to be protected, and the
-// window fills to its warning and its bound.
+// small is limited, not stalled, as long as the sink answers; see package flowcontrol. What is fetched and
+// not committed has a bound of its own, four windows of messages over all partitions of the route: that is
+// what a crash doubles at most. With several partitions a lane that is stuck is paused before it holds the
+// window: see pauseLane. A lane is stuck if its messages are refused, or if it alone is not answered: while
+// the sink answers nobody, nobody needs to be protected, and the window fills to its warning and its bound.
+//
+// Where the windows of all routes are more than Config.Memory has room for, beside what their ends hold, the
+// routes share a flowcontrol.Budget of what is left; a route that waits for it has the cause budget. A Fetch
+// that is out keeps a floor of it at most. One message that is larger than what is left passes when its route
+// holds nothing else: the budget does not stop a route for good.
 //
 // A whole Write that fails for good halts the route, and so does a commit. Only a refusal of single
 // messages goes to the reject policy: a sink that cannot tell which message it refuses cannot have it

@@ -51,34 +51,42 @@ func (n *run) fetch() {
 	}
 }
 
-// awaitRoom waits while a bound is full and reports whether there is room (I3).
+// awaitRoom waits while a bound is full and reports whether there is room (I3). It then has taken the
+// Fetch's part of the process's memory.
 func (n *run) awaitRoom(need int64) bool {
 	limit := n.uncommittedLimit()
-	_, cause := n.window.Free(need)
+	free, cause := n.window.Free(need)
 	full := cause != flowcontrol.CauseNone
 	switch {
-	case !full && n.open.Load() < limit:
-		return true
-	case !full:
+	case full:
+	case n.open.Load() >= limit:
 		cause = flowcontrol.CauseUncommitted
+	default:
+		if n.granted = n.part.Ask(free.Bytes, need); n.granted > 0 {
+			return true
+		}
+		cause = flowcontrol.CauseBudget
 	}
 	if cause == flowcontrol.CauseMessages && n.share != nil {
 		n.share.Press()
 	}
 	n.route.clock.Wait(cause, time.Now())
 	defer func() { n.route.clock.Resume(time.Now()) }()
-	if full {
-		// While the window was full more may have become uncommitted.
-		return n.window.Wait(n.soft, need) == nil && n.open.Load() < limit
-	}
-	for n.open.Load() >= limit {
-		select {
-		case <-n.committed:
-		case <-n.soft.Done():
-			return false
+	// What it did not wait for may have become full meanwhile: the caller asks again.
+	switch cause {
+	case flowcontrol.CauseUncommitted:
+		for n.open.Load() >= limit && n.soft.Err() == nil {
+			select {
+			case <-n.committed:
+			case <-n.soft.Done():
+			}
 		}
+	case flowcontrol.CauseBudget:
+		_ = n.part.Wait(n.soft) // its error is the context's, which the caller looks at
+	default:
+		_ = n.window.Wait(n.soft, need)
 	}
-	return true
+	return false
 }
 
 // uncommittedLimit is the bound of what is fetched and not committed. It is of the hard bound, for how
@@ -122,7 +130,7 @@ func (n *run) room(need int64) connectors.Room {
 		n.asked = 0
 	}
 	return connectors.Room{
-		Messages: int(free.Messages), Bytes: free.Bytes,
+		Messages: int(free.Messages), Bytes: min(free.Bytes, n.granted),
 		Alone: n.window.Used() == flowcontrol.Cost{},
 	}
 }
@@ -138,7 +146,7 @@ func (n *run) admit(b *connectors.Batch) {
 		batch: b, fetched: now, left: len(b.Messages),
 		cost: flowcontrol.Cost{Messages: int64(len(b.Messages)), Bytes: b.Memory},
 	}
-	n.window.Add(f.cost)
+	n.charge(f.cost)
 	if n.share != nil && n.asked > 0 && f.cost.Messages >= n.asked {
 		n.share.Press()
 	}
@@ -146,7 +154,7 @@ func (n *run) admit(b *connectors.Batch) {
 	p := n.partition(b.Partition)
 	if p == nil || !n.track(p, f) {
 		// Revoked while Fetch returned it: whoever owns the partition now reads it again.
-		n.window.Release(f.cost)
+		n.release(f.cost)
 		n.recycle(b)
 		return
 	}

@@ -30,6 +30,7 @@ type Route struct {
 	tracer   trace.TracerProvider
 	tracing  bool // spans of messages have somewhere to go
 
+	budget *flowcontrol.Budget               // of all routes; nil where there is memory for all their windows
 	sizer  *flowcontrol.Sizer                // nil unless the window is adaptive
 	share  atomic.Pointer[flowcontrol.Share] // of the run; nil without one, and unless the window is adaptive
 	clock  *flowcontrol.Clock
@@ -144,7 +145,7 @@ func (r *Route) open(soft, hard context.Context) (opened *run, err error) {
 		if err != nil {
 			n.halt.stop()
 			n.endHard()
-			n.leaveSizer()
+			n.leave()
 		}
 	}()
 	r.health.opened(r.cfg.Source.Remote, r.cfg.Sink.Remote)

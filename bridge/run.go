@@ -17,6 +17,7 @@ type run struct {
 	route  *Route
 	window *flowcontrol.Window
 	share  *flowcontrol.Share // of what is in flight to the sink; nil unless the window is adaptive
+	part   *flowcontrol.Part  // of the process's memory; nil where there is enough
 	halt   halt
 
 	source     connectors.Source
@@ -47,6 +48,7 @@ type run struct {
 	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused
 	paused    []*partition                       // lanes that are full; only the fetcher looks
 	asked     int64                              // messages that the Fetch may bring if that is all that the limit of the window allows, else 0; the fetcher's
+	granted   int64                              // bytes that the Fetch may bring of what the window allows; the fetcher's
 	most      int                                // messages that the next Fetch may bring, 0: as many as there is room for; the fetcher's
 }
 
@@ -62,6 +64,7 @@ func newRun(r *Route, soft, hard context.Context) (*run, error) {
 		committed: make(chan struct{}, 1),
 	}
 	n.joinSizer()
+	n.part = r.budget.Join()
 	n.soft, n.halt.stop = context.WithCancel(soft)
 	hard, n.endHard = context.WithCancel(hard)
 	n.group, n.hard = errgroup.WithContext(hard)
@@ -109,7 +112,7 @@ const closeTimeout = 3 * time.Second
 
 // close closes the sinks and then the source; everything that reads or writes has ended before (I7).
 func (n *run) close() {
-	n.leaveSizer()
+	defer n.leave()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.hard), closeTimeout)
 	defer cancel()
 	n.closeSinks(ctx)

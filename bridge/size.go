@@ -39,7 +39,9 @@ func (n *run) joinSizer() {
 	n.route.share.Store(n.share)
 }
 
-func (n *run) leaveSizer() {
+// leave gives back what the run has in common with others. Everything of it has ended.
+func (n *run) leave() {
+	n.part.Leave()
 	if n.share == nil {
 		return
 	}

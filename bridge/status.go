@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -155,25 +154,6 @@ func (p *partition) status(health view) (lane telemetry.LaneStatus, ok bool) {
 	return lane, true
 }
 
-const (
-	// processMemory is what the process takes before it moves anything, measured as 30 MiB, and some air.
-	processMemory = 40 << 20
-	// windowMemory is what a window's byte costs: the garbage collector lets half as much again stand
-	// before it has collected.
-	windowMemory = 1.5
-)
-
-// Memory returns how many bytes the process needs at most for all routes together, as far as that is
-// known: a connector may find out more once it is connected. The routes' own lines count the process
-// each.
-func (b *Bridge) Memory() int64 {
-	total := int64(processMemory)
-	for _, r := range b.routes {
-		total += r.heap(r.facts(nil))
-	}
-	return total
-}
-
 // facts returns what the ends say of themselves, as far as it is known before they are open if n is nil:
 // the source, the sink, and the dead-letter sink if there is one.
 func (r *Route) facts(n *run) []connectors.Facts {
@@ -185,34 +165,4 @@ func (r *Route) facts(n *run) []connectors.Facts {
 		all = append(all, r.cfg.DeadLetter.Facts)
 	}
 	return all
-}
-
-// heap is what the route holds at most: its window and what its ends hold beside it.
-func (r *Route) heap(ends []connectors.Facts) int64 {
-	bytes := int64(windowMemory * float64(r.cfg.Window.Bytes))
-	for _, f := range ends {
-		bytes += f.Memory
-	}
-	return bytes
-}
-
-// memory is the line that says how much memory the process needs for this route at most.
-func (r *Route) memory(ends []connectors.Facts) string {
-	window := r.cfg.Window.Bytes
-	total := r.heap(ends) + processMemory
-	line := fmt.Sprintf("at most %s = 1.5 x %s window", mebibytes(total), mebibytes(window))
-	for _, f := range ends {
-		if f.Memory > 0 {
-			line += fmt.Sprintf(" + %s (%s)", mebibytes(f.Memory), f.MemoryFor)
-		}
-	}
-	return line + fmt.Sprintf(" + %s process", mebibytes(processMemory))
-}
-
-func mebibytes(bytes int64) string {
-	const mebi = 1 << 20
-	if bytes%mebi == 0 {
-		return fmt.Sprintf("%d MiB", bytes/mebi)
-	}
-	return fmt.Sprintf("%.1f MiB", float64(bytes)/mebi)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -73,13 +74,16 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 	if err != nil {
 		return &ExitError{exitFailed, err}
 	}
+	memory := findMemory(d.log, a.env, limit, "/")
+	d.cfg.Bridge.Memory = memory.share()
 	if err := d.open(ctx, instance()); err != nil {
 		if listener != nil {
 			err = errors.Join(err, listener.Close())
 		}
 		return err
 	}
-	setMemoryLimit(d.log, a.env, limit, d.bridge.Memory())
+	need, line := d.bridge.Memory()
+	memory.set(d.log, need, line)
 	return d.live(ctx, listener, signals)
 }
 
@@ -138,14 +142,16 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error) error {
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
-	draining := false
+	draining, spare := false, giveBack{free: debug.FreeOSMemory}
 	var overdue <-chan time.Time
 	for {
 		select {
 		case err := <-ended:
 			return d.verdict(err, draining)
 		case now := <-ticker.C:
-			d.report.look(d.bridge.Status(), now)
+			all := d.bridge.Status()
+			d.report.look(all, now)
+			spare.look(all, now)
 		case <-overdue:
 			// A connector that does not heed its context must not keep the process.
 			return d.verdict(&bridge.DrainError{Left: d.uncommitted()}, draining)

@@ -1,99 +1,115 @@
 package cmd
 
 import (
-	"bufio"
-	"bytes"
 	"math"
-	"os"
-	"path"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/telemetry"
 )
 
 const (
 	defaultMemoryLimit = 512 << 20
 	minMemoryLimit     = 40 << 20
-	// memoryShare is how much of the limit the garbage collector may let stand; the rest is for what it
-	// does not count: the text of the program, most of all.
-	memoryShare = 0.9
-	// uncounted is the same where the routes' own need is the bound: part of what they say the process
-	// takes by itself.
+	// collectorShare is how much of the limit the garbage collector may let stand; the rest is for what it
+	// does not count: the text of the program, most of all. Whoever sets GOMEMLIMIT leaves as much.
+	collectorShare = 0.9
+	// processShare is how much of the limit the process takes by its own account.
+	processShare = 0.95
+	// uncounted is what the collector does not count, where the routes' own need is the bound: part of what
+	// they say the process takes by itself.
 	uncounted = 32 << 20
 )
 
-// setMemoryLimit tells the garbage collector how much memory the process may take, unless GOMEMLIMIT
-// has done so, and logs it. That is what the routes need at most, for the collector would let the heap
-// grow to twice what is in use and make their memory lines untrue; and it is never more than the cgroup
-// allows, or fallback where no cgroup limits the process.
-func setMemoryLimit(log zerolog.Logger, env func(string) (string, bool), fallback connectors.Size, need int64) {
-	if text, set := env("GOMEMLIMIT"); set && text != "" {
-		log.Info().Str("limit", text).Str("from", "GOMEMLIMIT").Str("routes_need", mebibytes(need)).Msg("memory limit")
+// memory is how much the process may take, and who says so.
+type memory struct {
+	limit     int64
+	from      string
+	collector int64 // GOMEMLIMIT; math.MaxInt64 if there is none
+	off       bool  // GOMEMLIMIT=off: the operator wants no limit for the collector
+}
+
+// findMemory finds how much memory the process may take: what the cgroup allows, and no more than what
+// GOMEMLIMIT stands for; fallback where neither is set. root is where the file system begins.
+func findMemory(log zerolog.Logger, env func(string) (string, bool), fallback connectors.Size, root string) memory {
+	m := memory{int64(fallback), "--memory-limit", math.MaxInt64, false}
+	if text, _ := env("GOMEMLIMIT"); text == "off" {
+		m.off = true
+	} else if text != "" {
+		var size connectors.Size // the runtime has read it before us, and ends the process if it cannot
+		if err := size.UnmarshalText([]byte(text)); err != nil {
+			log.Warn().Err(err).Str("from", "GOMEMLIMIT").Str("limit", mebibytes(m.limit)).Msg("memory limit is not understood; --memory-limit holds")
+		} else {
+			m.collector = int64(size)
+			m.limit, m.from = int64(float64(size)/collectorShare), "GOMEMLIMIT"
+		}
+	}
+	cgroup, err := cgroupLimit(root)
+	if err != nil {
+		log.Warn().Err(err).Str("from", m.from).Str("limit", mebibytes(m.limit)).
+			Msg("the cgroup's memory limit cannot be read: set --memory-limit to it")
+	}
+	if cgroup > 0 && (cgroup < m.limit || m.from == "--memory-limit") {
+		m.limit, m.from = cgroup, "cgroup"
+	}
+	return m
+}
+
+// share is what the routes and the process itself may take.
+func (m *memory) share() int64 { return int64(processShare * float64(m.limit)) }
+
+// set tells the garbage collector how much memory the process may take and logs it, with how much that is
+// at most and how it comes about. That is the collector's limit too, for it would let the heap grow to twice
+// what is in use and make the line untrue.
+func (m *memory) set(log zerolog.Logger, need int64, line string) {
+	if need > m.limit {
+		log.Warn().Str("limit", mebibytes(m.limit)).Str("from", m.from).Str("routes_need", mebibytes(need)).
+			Msg("the routes may need more memory than there is: run fewer in a process, or raise the limit")
+	}
+	e := log.Info().Str("limit", mebibytes(m.limit)).Str("from", m.from).Str("memory", line)
+	if !m.off {
+		collector := min(m.collector, int64(collectorShare*float64(m.limit)), need-uncounted)
+		debug.SetMemoryLimit(collector)
+		e = e.Str("collector", mebibytes(collector))
+	}
+	e.Msg("memory limit")
+}
+
+const (
+	// Memory is given back when no more than a part of what was held is held, and has been for a while.
+	giveBackShare = 8
+	giveBackAfter = 10 * time.Second
+	// giveBackLeast is what is not worth a collection.
+	giveBackLeast = 16 << 20
+)
+
+// giveBack gives memory back to the system when the windows hold far less than they did, as after a stall:
+// an idle process collects every two minutes, and would give back after that for the second time.
+type giveBack struct {
+	most  int64 // held since it was given back
+	since time.Time
+	free  func()
+}
+
+// look is called about once a second.
+func (g *giveBack) look(all []telemetry.RouteStatus, now time.Time) {
+	var held int64
+	for i := range all {
+		held += all[i].Window.Bytes
+	}
+	g.most = max(g.most, held)
+	if g.most < giveBackLeast || held > g.most/giveBackShare || g.since.IsZero() {
+		g.since = now
 		return
 	}
-	limit, from := int64(fallback), "--memory-limit"
-	if n, ok := cgroupLimit("/"); ok {
-		limit, from = n, "cgroup"
+	if now.Sub(g.since) >= giveBackAfter {
+		g.free()
+		g.most, g.since = held, now
 	}
-	if need > limit {
-		log.Warn().Str("limit", mebibytes(limit)).Str("from", from).Str("routes_need", mebibytes(need)).
-			Msg("the routes may need more memory than there is: lower their window.max_bytes, or raise the limit")
-	}
-	collector := min(int64(memoryShare*float64(limit)), need-uncounted)
-	debug.SetMemoryLimit(collector)
-	log.Info().Str("limit", mebibytes(limit)).Str("from", from).Str("routes_need", mebibytes(need)).
-		Str("collector", mebibytes(collector)).Msg("memory limit")
 }
 
 func mebibytes(bytes int64) string { return strconv.FormatInt(bytes>>20, 10) + "MiB" }
-
-// cgroupLimit returns the smallest limit of the cgroups that this process is in, version 2 or 1. root
-// is where the file system begins.
-func cgroupLimit(root string) (int64, bool) {
-	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
-	if err != nil {
-		return 0, false
-	}
-	least, found := int64(math.MaxInt64), false
-	for lines := bufio.NewScanner(bytes.NewReader(groups)); lines.Scan(); {
-		// Lines are hierarchy:controllers:path; version 2 has no controllers.
-		fields := strings.SplitN(lines.Text(), ":", 3)
-		if len(fields) != 3 {
-			continue
-		}
-		mount, file := "sys/fs/cgroup", "memory.max"
-		if fields[1] != "" {
-			if !strings.Contains(","+fields[1]+",", ",memory,") {
-				continue
-			}
-			mount, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-		}
-		// A container often sees its own group as the root, whatever the path says.
-		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
-			if n, ok := readLimit(filepath.Join(root, mount, group, file)); ok && n < least {
-				least, found = n, true
-			}
-			if group == "/" {
-				break
-			}
-		}
-	}
-	return least, found
-}
-
-// noLimit is above what version 1 writes for "no limit", which is near 2^63.
-const noLimit = 1 << 60
-
-func readLimit(file string) (int64, bool) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	return n, err == nil && n > 0 && n < noLimit
-}

@@ -5,6 +5,8 @@
 //     admits, any goroutine releases or resizes.
 //   - [Sizer] finds how much of their windows' messages the windows of a sink need. It judges by how
 //     long messages are in flight.
+//   - [Budget] bounds the bytes of all windows of a process together, where there is too little memory for
+//     each to have its own.
 //   - [Tracker] lets the batches of a partition finish in any order and settles them in the order
 //     they were fetched, because only a prefix may be committed.
 //   - [Lane] queues the batches of one partition for its writer: what arrives while a write is out is

@@ -28,7 +28,7 @@ func bridgeMutants() []*mutant {
 			{"bridge/host.go", "		h.settle(ctx, p)\n", "		_ = p\n"},
 		}},
 		{"takes more than there is room for", []string{"silent-there", "silent-back"}, []edit{
-			{"bridge/fetch.go", "Messages: int(free.Messages), Bytes: free.Bytes,", "Messages: int(n.window.Limit().Messages), Bytes: n.window.Limit().Bytes,"},
+			{"bridge/fetch.go", "Messages: int(free.Messages), Bytes: min(free.Bytes, n.granted),", "Messages: int(n.window.Hard().Messages), Bytes: n.window.Hard().Bytes,"},
 		}},
 		{"tries again without a pause", []string{"refused"}, []edit{
 			{"bridge/retry.go", "time.NewTimer(rand.N(bound) + 1)", "time.NewTimer(rand.N(bound)*0 + 1)"},

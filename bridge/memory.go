@@ -1,0 +1,96 @@
+package bridge
+
+import (
+	"fmt"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+)
+
+const (
+	// processMemory is what the process takes before it moves anything, measured as 30 MiB, and some air.
+	processMemory = 40 << 20
+	// windowMemory is what a window's byte costs: the garbage collector lets half as much again stand
+	// before it has collected.
+	windowMemory = 1.5
+	// leastBudget is a route's part where there is too little memory for all: with less none would move.
+	leastBudget = 1 << 20
+)
+
+// divide makes the budget that keeps all routes together within limit, where their windows are more than
+// that. What their ends hold besides comes first, for it has no bound that could be lowered.
+func (b *Bridge) divide(limit int64) {
+	windows, ends := b.needs()
+	if limit == 0 || processMemory+ends+int64(windowMemory*float64(windows)) <= limit {
+		return
+	}
+	bytes := int64(float64(limit-processMemory-ends) / windowMemory)
+	b.bytes = min(windows, max(bytes, int64(len(b.routes))*leastBudget))
+	budget := flowcontrol.NewBudget(b.bytes, len(b.routes))
+	for _, r := range b.routes {
+		r.budget = budget
+	}
+}
+
+// needs returns the bytes of all windows, and of all ends as far as that is known before they connect.
+func (b *Bridge) needs() (windows, ends int64) {
+	for _, r := range b.routes {
+		windows += r.cfg.Window.Bytes
+		for _, f := range r.facts(nil) {
+			ends += f.Memory
+		}
+	}
+	return windows, ends
+}
+
+// Memory returns how many bytes the process takes at most for all routes together, and how that comes
+// about. A connector may find out more once it is connected. The routes' own lines count the process each.
+func (b *Bridge) Memory() (bytes int64, line string) {
+	windows, ends := b.needs()
+	what := "windows"
+	if b.bytes > 0 {
+		windows, what = b.bytes, fmt.Sprintf("budget of %s windows", mebibytes(windows))
+	}
+	bytes = processMemory + ends + int64(windowMemory*float64(windows))
+	return bytes, fmt.Sprintf("at most %s = 1.5 x %s %s + %s held by the ends of %d route(s) + %s process",
+		mebibytes(bytes), mebibytes(windows), what, mebibytes(ends), len(b.routes), mebibytes(processMemory))
+}
+
+// memory is the line that says how much memory the process needs for this route at most.
+func (r *Route) memory(ends []connectors.Facts) string {
+	window := r.cfg.Window.Bytes
+	if r.budget != nil {
+		window = min(window, r.budget.Most())
+	}
+	total := processMemory + int64(windowMemory*float64(window))
+	line := fmt.Sprintf("1.5 x %s window", mebibytes(window))
+	for _, f := range ends {
+		total += f.Memory
+		if f.Memory > 0 {
+			line += fmt.Sprintf(" + %s (%s)", mebibytes(f.Memory), f.MemoryFor)
+		}
+	}
+	return fmt.Sprintf("at most %s = %s + %s process", mebibytes(total), line, mebibytes(processMemory))
+}
+
+// charge takes c of the window and of the process's memory.
+func (n *run) charge(c flowcontrol.Cost) {
+	n.window.Add(c)
+	n.part.Add(c.Bytes)
+}
+
+// release gives c back.
+func (n *run) release(c flowcontrol.Cost) {
+	n.window.Release(c)
+	if c.Bytes > 0 {
+		n.part.Release(c.Bytes)
+	}
+}
+
+func mebibytes(bytes int64) string {
+	const mebi = 1 << 20
+	if bytes%mebi == 0 {
+		return fmt.Sprintf("%d MiB", bytes/mebi)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/mebi)
+}
