@@ -13,7 +13,7 @@
 //	    sink:   {jetstream: {connection: nats-eu, stream: ORDERS}}
 //	    map:    {subject: "orders.{{ key }}"}      # where messages go: subject, topic, key
 //	    headers: default                          # default | none
-//	    window: {max_messages: 8192, max_bytes: 64MiB, size: adaptive} # adaptive: as many messages as keep the sink busy; static
+//	    window: {max_messages: 8192, max_bytes: 64MiB, size: static} # adaptive: as many messages as keep the sink busy
 //	    retry:  {initial: 100ms, max: 30s}
 //	    on_reject: halt                           # halt | drop | dead_letter: a message that the sink refuses for good
 //	    on_gap: continue                          # continue | halt: source data that vanished before it was read

@@ -65,7 +65,7 @@ routes:
   back:
     from: jetstream://a:1,b:2/ORDERS
     to: kafka://localhost:9092/orders
-    window: {<<: *w, max_bytes: 2MiB, size: static}
+    window: {<<: *w, max_bytes: 2MiB, size: adaptive}
     on_reject: drop
     accept_loss: [max_deliver]
 `, 1), map[string]string{"TOKEN": "123", "HOST": ""})
@@ -104,8 +104,8 @@ routes:
 	if g := back.Source.Facts.Guarantee; !strings.Contains(g, "[a:1 b:2]") || strings.Contains(g, "me") {
 		t.Error(g)
 	}
-	if !orders.Adaptive || back.Adaptive {
-		t.Errorf("adaptive: %t by default, %t if static", orders.Adaptive, back.Adaptive)
+	if orders.Adaptive || !back.Adaptive {
+		t.Errorf("adaptive: %t by default, %t if adaptive", orders.Adaptive, back.Adaptive)
 	}
 	if back.Window != (flowcontrol.Cost{Messages: 100, Bytes: 2 << 20}) || back.OnReject != bridge.Drop || !back.Headers {
 		t.Errorf("%+v", back)

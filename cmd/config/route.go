@@ -58,7 +58,7 @@ func (r *reader) route(s section) {
 		return
 	}
 	f := routeFile{
-		Window: windowFile{bridge.DefaultMaxMessages, bridge.DefaultMaxBytes, "adaptive"},
+		Window: windowFile{bridge.DefaultMaxMessages, bridge.DefaultMaxBytes, "static"},
 		Retry: retryFile{
 			connectors.Duration(bridge.DefaultRetryInitial), connectors.Duration(bridge.DefaultRetryMax),
 		},
