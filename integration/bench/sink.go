@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,17 +93,15 @@ func (s *topicSink) remove(ctx context.Context) error { return s.Delete(ctx) }
 func await(ctx context.Context, s sink, want int64, interval, patience time.Duration, over <-chan struct{}) (int64, error) {
 	last, since := int64(-1), time.Now()
 	for {
+		// It may fail for a moment: a new topic's leader is known to the broker at once and to its clients later.
 		n, err := s.count(ctx)
-		if err != nil {
-			return 0, err
-		}
-		if n >= want {
+		switch {
+		case err == nil && n >= want:
 			return n, nil
-		}
-		if n != last {
+		case err == nil && n != last:
 			last, since = n, time.Now()
-		} else if time.Since(since) > patience {
-			return n, fmt.Errorf("%d of %d messages arrived, and none for %v", n, want, patience)
+		case time.Since(since) > patience:
+			return n, errors.Join(fmt.Errorf("%d of %d messages arrived, and none for %v", last, want, patience), err)
 		}
 		select {
 		case <-ctx.Done():
