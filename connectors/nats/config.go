@@ -17,6 +17,8 @@ type Connection struct {
 	User     string            `yaml:"user"`     // empty: none, or what the server's URL holds
 	Password connectors.Secret `yaml:"password"` // only with User
 	Name     string            `yaml:"name"`     // what the server's monitoring shows; default: sluice/<route>
+
+	plain bool // go through nats.go, as over TLS: tests compare
 }
 
 // JetStreamSourceConfig is the section of a source that reads a stream.

@@ -40,6 +40,7 @@ type conn struct {
 	host    connectors.Host
 	silent  bool // Connected is reported by the owner, who waits for more than a connection
 	sockets *sockets
+	plain   bool // no link beside nats.go
 	stop    context.CancelFunc
 	done    chan struct{}
 
@@ -67,7 +68,7 @@ type waiter struct {
 // dial starts connecting and returns at once. With silent only the loss of the connection is reported.
 func dial(cfg *Connection, env *connectors.Env, silent bool) *conn {
 	c := &conn{
-		name: cfg.Name, host: env.Host, silent: silent, sockets: &sockets{},
+		name: cfg.Name, host: env.Host, silent: silent, sockets: &sockets{}, plain: cfg.plain,
 		done: make(chan struct{}), changed: make(chan struct{}), waiting: map[*waiter]struct{}{},
 	}
 	if c.name == "" {

@@ -29,6 +29,7 @@ type coreSink struct {
 // coreLink is one life of the connection.
 type coreLink struct {
 	nc         *nats.Conn
+	frames     link
 	socket     *socket
 	life       <-chan struct{}
 	maxPayload int64
@@ -100,14 +101,11 @@ func (s *coreSink) connected(ctx context.Context) (*coreLink, error) {
 	if have != nil && have.life == life {
 		return have, nil
 	}
-	socket := s.conn.sockets.newest()
-	if !nc.IsConnected() || socket != s.conn.sockets.newest() {
-		return nil, nats.ErrConnectionReconnecting // by now the socket may be another one, in its handshake
+	frames, socket, err := s.conn.link(nc)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := nc.TLSConnectionState(); err == nil {
-		return nil, fmt.Errorf("nats %s: the server wants TLS, which is not supported", s.conn.servers)
-	}
-	link := &coreLink{nc: nc, socket: socket, life: life, maxPayload: nc.MaxPayload()}
+	link := &coreLink{nc: nc, frames: frames, socket: socket, life: life, maxPayload: nc.MaxPayload()}
 	s.mu.Lock()
 	s.link = link
 	s.mu.Unlock()
@@ -187,7 +185,7 @@ func (s *coreSink) send(ctx context.Context, w *outgoing, link *coreLink) (sent 
 			at.skip(1)
 			sent++
 		}
-		s.sender.out <- chunk{link.socket, buf, written}
+		s.sender.out <- chunk{link.frames, buf, written}
 		select {
 		case err := <-written:
 			if err != nil {

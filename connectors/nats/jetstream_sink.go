@@ -109,6 +109,7 @@ func (s *jetStreamSink) Close(ctx context.Context) error {
 	s.stop()
 	s.conn.close(ctx)
 	s.done.Wait()
+	s.replies.close()
 	return nil
 }
 

@@ -90,15 +90,43 @@ func appendFrame(dst, subject, reply, block, value []byte) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// chunk is frames on their way to a socket.
+// cutFrame takes the first frame from those that appendFrame made.
+func cutFrame(frames []byte) (f frame, rest []byte, err error) {
+	text, rest, ok := bytes.Cut(frames, []byte("\r\n"))
+	kind, text, _ := bytes.Cut(text, []byte{' '})
+	words := bytes.Split(text, []byte{' '})
+	sizes := 1
+	if string(kind) == "HPUB" {
+		sizes = 2
+	}
+	if !ok || len(words) < 1+sizes || len(words) > 2+sizes {
+		return f, nil, fmt.Errorf("nats: %.100q is no frame of ours", frames)
+	}
+	f.subject = string(words[0])
+	if len(words) == 2+sizes {
+		f.reply = string(words[1])
+	}
+	head := 0
+	size, ok := sizeOf(words[len(words)-1])
+	if sizes == 2 && ok {
+		head, ok = sizeOf(words[len(words)-2])
+	}
+	if !ok || head > size || len(rest) < size+2 {
+		return f, nil, fmt.Errorf("nats: %.100q is no frame of ours", frames)
+	}
+	f.head, f.data = rest[:head:head], rest[head:size:size]
+	return f, rest[size+2:], nil
+}
+
+// chunk is frames on their way to the server.
 type chunk struct {
-	socket  *socket
+	link    link
 	frames  []byte
 	written chan<- error // gets the result, if it is not nil; must not block
 }
 
-// sender writes frames to sockets, one goroutine a sink: a Write that is given up need not wait for a
-// socket that takes nothing. Its buffers bound what is encoded and not sent.
+// sender sends frames, one goroutine a sink: a Write that is given up need not wait for a server that
+// takes nothing. Its buffers bound what is encoded and not sent.
 type sender struct {
 	free chan []byte
 	out  chan chunk
@@ -112,12 +140,13 @@ func newSender() *sender {
 	return d
 }
 
-// run sends until ctx ends. A socket that fails is closed by its Write; nats.go finds that out.
+// run sends until ctx ends. A socket that fails is closed by its Write; nats.go finds that out. What the
+// plain link cannot send is lost with its connection.
 func (d *sender) run(ctx context.Context) {
 	for {
 		select {
 		case c := <-d.out:
-			_, err := c.socket.Write(c.frames)
+			err := c.link.send(c.frames)
 			if c.written != nil {
 				c.written <- err
 			}
@@ -153,4 +182,4 @@ func (d *sender) try(sess *session, subject, reply, block, value []byte) {
 }
 
 // send takes a buffer back with frames in it. It does not block: there are no more buffers than places.
-func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{sess.socket, frames, nil} }
+func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{sess.link, frames, nil} }

@@ -14,7 +14,8 @@ type replies struct {
 	inbox string // "_INBOX.xyz."
 
 	mu      sync.Mutex
-	nc      *nats.Conn // where the subscription is; nats.go renews it after a reconnect
+	socket  *socket // where the subscription is
+	end     func()  // ends it
 	flights map[string]*flight
 }
 
@@ -22,27 +23,39 @@ func newReplies() *replies {
 	return &replies{inbox: nats.NewInbox() + ".", flights: map[string]*flight{}}
 }
 
-// subscribe returns when the server knows the subscription.
-func (r *replies) subscribe(ctx context.Context, nc *nats.Conn) error {
+// subscribe returns when the server knows the subscription. One goroutine calls it.
+func (r *replies) subscribe(ctx context.Context, nc *nats.Conn, link link, socket *socket) error {
 	r.mu.Lock()
-	have := r.nc == nc
+	have := r.socket == socket
 	r.mu.Unlock()
 	if !have {
-		sub, err := nc.Subscribe(r.inbox+">", r.answer)
+		r.close()
+		// What is in flight bounds the answers.
+		end, err := link.subscribe(maxInFlight/minWeight+maxProbes, r.answers, r.inbox+">")
 		if err != nil {
 			return err
 		}
-		// What is in flight bounds the answers; a limit here could only lose some.
-		if err := sub.SetPendingLimits(-1, -1); err != nil {
-			return err
-		}
 		r.mu.Lock()
-		r.nc = nc
+		r.socket, r.end = socket, end
 		r.mu.Unlock()
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return nc.FlushWithContext(ctx)
+}
+
+// maxProbes is how many answers to probes may come beside those to messages.
+const maxProbes = 1024
+
+// close ends the subscription, if there is one.
+func (r *replies) close() {
+	r.mu.Lock()
+	end := r.end
+	r.socket, r.end = nil, nil
+	r.mu.Unlock()
+	if end != nil {
+		end()
+	}
 }
 
 func (r *replies) add(f *flight) {
@@ -79,25 +92,34 @@ func (r *replies) oldest() (low uint64, origins map[string]bool) {
 	return low, origins
 }
 
-// answer is called by nats.go for one message after the other and does not block.
-func (r *replies) answer(m *nats.Msg) {
-	token, rest, ok := strings.Cut(m.Subject[min(len(r.inbox), len(m.Subject)):], ".")
-	if !ok {
-		return
-	}
-	r.mu.Lock()
-	f := r.flights[token]
-	r.mu.Unlock()
-	if f == nil {
-		return // an answer to what was given up
-	}
-	status := ""
-	if len(m.Data) == 0 && len(m.Header) > 0 {
-		status = m.Header.Get("Status")
-	}
-	if f.fast {
-		f.answerFast(rest, status, m.Data)
-	} else {
-		f.answerOne(rest, status, m.Data)
+// answers is called for one arrival after the other and does not block.
+func (r *replies) answers(a *arrival) {
+	defer a.release()
+	var f *flight
+	token := ""
+	for i := range a.frames {
+		m := &a.frames[i]
+		of, rest, ok := strings.Cut(m.subject[min(len(r.inbox), len(m.subject)):], ".")
+		if !ok {
+			continue
+		}
+		if f == nil || of != token {
+			token = of
+			r.mu.Lock()
+			f = r.flights[of]
+			r.mu.Unlock()
+		}
+		if f == nil {
+			continue // an answer to what was given up
+		}
+		code := ""
+		if len(m.data) == 0 && len(m.head) > 0 {
+			code, _ = status(m.head)
+		}
+		if f.fast {
+			f.answerFast(rest, code, m.data)
+		} else {
+			f.answerOne(rest, code, m.data)
+		}
 	}
 }

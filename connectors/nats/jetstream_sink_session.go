@@ -50,7 +50,7 @@ func (i *sinkStream) discards() bool {
 
 // session is a stream that can be written to over one life of the connection. It does not change.
 type session struct {
-	socket     *socket
+	link       link
 	life       <-chan struct{} // closed when the connection is lost
 	begun      time.Time       // when the connection was found to stand
 	stream     *sinkStream
@@ -123,14 +123,11 @@ func (s *jetStreamSink) hold(ctx context.Context, nc *nats.Conn, sess *session) 
 
 // begin finds out how to write to the stream.
 func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan struct{}) (*session, error) {
-	socket := s.conn.sockets.newest()
-	if !nc.IsConnected() || socket != s.conn.sockets.newest() {
-		return nil, nats.ErrConnectionReconnecting // by now the socket may be another one, in its handshake
+	link, socket, err := s.conn.link(nc)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := nc.TLSConnectionState(); err == nil {
-		return nil, fmt.Errorf("nats %s: the server wants TLS, which is not supported: %w", s.conn.servers, errUnfit)
-	}
-	if err := s.replies.subscribe(ctx, nc); err != nil {
+	if err := s.replies.subscribe(ctx, nc, link, socket); err != nil {
 		return nil, fmt.Errorf("nats %s: subscribe to the sink's inbox: %w", s.conn.servers, explain(err))
 	}
 	stream, err := s.readStream(ctx)
@@ -143,7 +140,7 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 		return nil, err
 	}
 	return &session{
-		socket: socket, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
+		link: link, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
 		origin: originOf(nc, stream.Created, s.cfg.Stream),
 		fast:   s.cfg.Mode != "pipelined" && stream.Config.AllowBatched,
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,7 @@ func (st *sinkTest) env() connectors.Env {
 func (st *sinkTest) config() JetStreamSinkConfig {
 	c := jetStreamSinkDefaults(connectors.About{Route: "r"})
 	c.Servers, c.Stream, c.Subject = connectors.List{st.url}, st.stream.Name, "orders.{{ partition }}"
+	c.plain = os.Getenv(plainEnv) != ""
 	return c
 }
 

@@ -19,6 +19,10 @@ import (
 // serverEnv makes this test binary a NATS server: a process of its own can be frozen and killed.
 const serverEnv = "SLUICE_TEST_NATS_SERVER"
 
+// plainEnv has sinks and sources of streams go through nats.go alone, so that all their tests are tests of the
+// plain link too.
+const plainEnv = "SLUICE_TEST_PLAIN"
+
 func TestMain(m *testing.M) {
 	if text := os.Getenv(serverEnv); text != "" {
 		serve(text)

@@ -45,7 +45,7 @@ func arrived(subject string, h nats.Header, data []byte) connectors.Message {
 
 // TestJetStreamSinkIsAConnector runs the suite that defines what a sink is.
 func TestJetStreamSinkIsAConnector(t *testing.T) {
-	suite := func(t *testing.T, change func(*jetstream.StreamConfig)) {
+	suite := func(t *testing.T, plain bool, change func(*jetstream.StreamConfig)) {
 		srv := startServer(t, nil)
 		js, err := jetstream.New(client(t, srv.ClientURL()))
 		if err != nil {
@@ -64,6 +64,9 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 				p := newProxy(t, srv.Addr().String())
 				return connectortest.Downstream{
 					Spec: func(t testing.TB) *connectors.SinkSpec {
+						if plain {
+							return plainSink(t, p.addr, c.Name)
+						}
 						return connectortest.SinkSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+c.Name, "subject: '"+c.Name+".{{ topic }}'")
 					},
 					Read:     func(t testing.TB, n int) []connectors.Message { return readStream(t, stream, n) },
@@ -76,8 +79,23 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 		})
 	}
 	// One after the other: the suite looks for goroutines that are left.
-	t.Run("fast", func(t *testing.T) { suite(t, batched) })
-	t.Run("pipelined", func(t *testing.T) { suite(t, func(*jetstream.StreamConfig) {}) })
+	stock := func(*jetstream.StreamConfig) {}
+	t.Run("fast", func(t *testing.T) { suite(t, false, batched) })
+	t.Run("pipelined", func(t *testing.T) { suite(t, false, stock) })
+	t.Run("fast plain", func(t *testing.T) { suite(t, true, batched) })
+	t.Run("pipelined plain", func(t *testing.T) { suite(t, true, stock) })
+}
+
+// plainSink is the sink of the suite over the plain link.
+func plainSink(t testing.TB, address, stream string) *connectors.SinkSpec {
+	about := connectors.About{Route: "suite"}
+	c := jetStreamSinkDefaults(about)
+	c.Servers, c.Stream, c.Subject, c.plain = connectors.List{address}, stream, stream+".{{ topic }}", true
+	spec, err := jetStreamSinkSpec(c, about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
 }
 
 // readStream returns all messages of a stream once there are n.

@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// sockets dials for nats.go and keeps the newest socket, so that a sink can send whole frames of its
-// own between those of nats.go, which has no way to publish headers that are already encoded: its
-// map of headers costs several allocations a message. nats.go flushes whole frames only, so the lock
-// around Write is all that is needed. Handshake, pings, subscriptions and reconnects stay with it.
-//
-// Over TLS, nats.go encrypts above this socket; a sink refuses to send there.
+// sockets dials for nats.go and keeps the newest socket, which is a link: frames of ours go between those
+// of nats.go, and what comes for our subscriptions never gets to it. Handshake, pings and reconnects stay
+// with it.
 type sockets struct {
+	blocks   blocks
+	arrivals arrivalPool
+
 	mu      sync.Mutex
 	current *socket
 	dialing context.CancelFunc
@@ -35,7 +35,7 @@ func (d *sockets) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{Conn: c}
+	s := newSocket(c, &d.blocks, &d.arrivals)
 	d.mu.Lock()
 	d.current = s
 	closed = d.closed
@@ -65,22 +65,4 @@ func (d *sockets) close() {
 	if d.current != nil {
 		_ = d.current.Close() // it may be closed already
 	}
-}
-
-// socket is a net.Conn with two writers.
-type socket struct {
-	net.Conn
-	mu sync.Mutex
-}
-
-// Write writes whole frames. It blocks while the peer takes nothing. A write that fails breaks the
-// socket, for part of a frame may be out.
-func (s *socket) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n, err := s.Conn.Write(p)
-	if err != nil {
-		_ = s.Close()
-	}
-	return n, err
 }

@@ -1,0 +1,81 @@
+package nats
+
+import "sync"
+
+// frame is one message of a subscription as the server sent it. Its strings and slices are of the block of
+// its arrival.
+type frame struct {
+	subject, reply string
+	head           []byte // "NATS/1.0...", with all its line ends; nil: no headers
+	data           []byte
+}
+
+// size is what the server counts: the subjects, the headers and the data.
+func (f *frame) size() int { return len(f.subject) + len(f.reply) + len(f.head) + len(f.data) }
+
+// arrival is what came at one time for one subject of a subscription. Whoever got it releases it.
+type arrival struct {
+	subject int // which of the subjects that were subscribed to together
+	frames  []frame
+	next    int    // the first that was not looked at; of the one who reads
+	block   *block // nil: each frame is the collector's
+	pool    *sync.Pool
+}
+
+// release lets go of an arrival and of its block.
+func (a *arrival) release() {
+	if a.block != nil {
+		a.block.release()
+	}
+	clear(a.frames)
+	a.frames, a.block, a.next = a.frames[:0], nil, 0
+	a.pool.Put(a)
+}
+
+// maxArrival is how many frames come in one arrival, so that its reader can begin with them.
+const maxArrival = 512
+
+// arrivalPool makes arrivals and takes them back.
+type arrivalPool struct{ pool sync.Pool }
+
+func (p *arrivalPool) get(subject int, b *block) *arrival {
+	a, _ := p.pool.Get().(*arrival)
+	if a == nil {
+		a = &arrival{pool: &p.pool}
+	}
+	a.subject, a.block = subject, b
+	if b != nil {
+		b.hold()
+	}
+	return a
+}
+
+// arrivals is a queue between the goroutine that reads a connection and the one that looks at what came.
+// What was asked for bounds it.
+type arrivals struct {
+	mu   sync.Mutex
+	list []*arrival
+	wake chan struct{} // capacity 1: holds one when something was put
+}
+
+func newArrivals() *arrivals { return &arrivals{wake: make(chan struct{}, 1)} }
+
+func (q *arrivals) put(a *arrival) {
+	q.mu.Lock()
+	q.list = append(q.list, a)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take moves what has come into dst, which it returns from its start.
+func (q *arrivals) take(dst []*arrival) []*arrival {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	dst = append(dst[:0], q.list...)
+	clear(q.list)
+	q.list = q.list[:0]
+	return dst
+}

@@ -1,0 +1,252 @@
+package nats
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// maxLine bounds a line of the protocol; the longest is INFO with the addresses of a cluster.
+	maxLine = 1 << 20
+	// maxFrame bounds a message; a server's max_payload is 64 MiB at most.
+	maxFrame = 80 << 20
+	// all, as a number of bytes that are nats.go's, is everything from here on.
+	all = math.MaxInt
+	// leastRead is how much of a block must be left to read into it.
+	leastRead = 8 << 10
+)
+
+// socket is a link and the net.Conn under nats.go, which reads through it: frames of our subscriptions stay
+// here, where they are parsed in place, all else passes. Only one goroutine reads, which is nats.go's; what
+// it finds for us it hands over and reads on.
+//
+// Where the server's first words are not INFO (a websocket, or TLS at once), or say that TLS follows,
+// everything passes. nats.go begins TLS only where the server requires it: no option of ours asks for more.
+type socket struct {
+	net.Conn
+	writing sync.Mutex
+	sids    atomic.Uint64
+	routes  routes
+	ours    atomic.Bool // the socket is a link
+
+	// Of the goroutine that reads.
+	blocks   *blocks
+	arrivals *arrivalPool
+	block    *block
+	from, to int  // bytes of block that were read and not yet parsed or passed
+	greeted  bool // the first words have come
+	theirs   int  // bytes from here on that are nats.go's, whether read or not
+	last     struct {
+		sid   []byte // of the frame before, and where its like goes
+		route route
+		known bool
+	}
+	arrival *arrival // what was parsed and is not handed over
+	taker   func(*arrival)
+}
+
+func newSocket(c net.Conn, pool *blocks, arrivals *arrivalPool) *socket {
+	return &socket{Conn: c, blocks: pool, arrivals: arrivals}
+}
+
+// beside reports whether the socket is a link; it is not before the server's first words.
+func (s *socket) beside() bool { return s.ours.Load() }
+
+// Read implements net.Conn for nats.go.
+func (s *socket) Read(p []byte) (int, error) {
+	for {
+		if s.theirs > 0 {
+			s.handOver()
+			return s.pass(p)
+		}
+		need, err := s.parse()
+		if err != nil {
+			s.handOver()
+			return 0, err
+		}
+		if s.theirs > 0 {
+			continue
+		}
+		s.handOver()
+		if err := s.fill(need); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// pass gives bytes to nats.go.
+func (s *socket) pass(p []byte) (n int, err error) {
+	p = p[:min(len(p), s.theirs)]
+	if s.from < s.to {
+		n = copy(p, s.block.bytes[s.from:s.to])
+		s.from += n
+	} else {
+		n, err = s.Conn.Read(p)
+	}
+	if s.theirs != all {
+		s.theirs -= n
+	}
+	return n, err
+}
+
+// fill reads more. need is how many bytes the frame at from has, 0 if that is not known yet.
+func (s *socket) fill(need int) error {
+	switch {
+	case s.block == nil:
+		s.block = s.blocks.get()
+	case s.from == s.to && s.block.holders.Load() == 1: // nobody else has any of it
+		s.from, s.to = 0, 0
+	case need > len(s.block.bytes)-s.from && need > largeFrame:
+		return s.fillLarge(need)
+	case need > len(s.block.bytes)-s.from || len(s.block.bytes)-s.to < leastRead && need == 0:
+		if s.to-s.from > len(s.block.bytes)-leastRead {
+			return s.fillLine()
+		}
+		next := s.blocks.get()
+		s.to = copy(next.bytes, s.block.bytes[s.from:s.to])
+		s.from = 0
+		s.block.release()
+		s.block = next
+	}
+	n, err := s.Conn.Read(s.block.bytes[s.to:])
+	s.to += n
+	if n > 0 {
+		return nil // an error comes again
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// fillLarge reads the frame at from into a block of its own and takes it.
+func (s *socket) fillLarge(need int) error {
+	large := ofOne(need)
+	n := copy(large.bytes, s.block.bytes[s.from:s.to])
+	s.to = s.from // what comes behind it takes its place
+	if _, err := io.ReadFull(s.Conn, large.bytes[n:]); err != nil {
+		return err
+	}
+	shared, from, to := s.block, s.from, s.to
+	s.block, s.from, s.to = large, 0, need
+	_, err := s.parse()
+	s.handOver()
+	s.block, s.from, s.to = shared, from, to
+	large.release()
+	return err
+}
+
+// fillLine makes room for a line that fills a block and has not ended.
+func (s *socket) fillLine() error {
+	if s.to-s.from > maxLine {
+		return fmt.Errorf("nats: a line of the server has more than %d bytes", maxLine)
+	}
+	next := ofOne(2 * (s.to - s.from))
+	s.to = copy(next.bytes, s.block.bytes[s.from:s.to])
+	s.from = 0
+	s.block.release()
+	s.block = next
+	n, err := s.Conn.Read(s.block.bytes[s.to:])
+	s.to += n
+	return err
+}
+
+// parse takes what is ours from the front of what was read. It stops behind what is not, having set theirs,
+// or where more has to be read: need is then the size of the frame at from, if that is known.
+func (s *socket) parse() (need int, err error) {
+	for s.theirs < s.to-s.from {
+		b := s.block.bytes[s.from+s.theirs : s.to]
+		end := bytes.IndexByte(b, '\n') + 1
+		if !s.greeted && (end > 0 || !strings.HasPrefix(info, string(b[:min(len(b), len(info))]))) {
+			s.greet(b[:end])
+			continue
+		}
+		if end == 0 {
+			return 0, nil
+		}
+		line, ours, err := parseLine(b[:end])
+		total := end
+		if line.message {
+			total += line.size + 2
+		}
+		switch {
+		case err != nil:
+			return 0, err
+		case !ours:
+			s.theirs += total
+			continue
+		case s.theirs > 0: // first what stands before
+			return 0, nil
+		case total > len(b):
+			return total, nil
+		}
+		if err := s.keep(&line, b[end:total]); err != nil {
+			return 0, err
+		}
+		s.from += total
+	}
+	return 0, nil
+}
+
+// info begins the first line of a server that speaks the protocol.
+const info = "INFO "
+
+// greet looks at the server's first line, empty if it begins like no INFO, and decides what the socket is.
+func (s *socket) greet(line []byte) {
+	s.greeted = true
+	var says struct {
+		TLS bool `json:"tls_required"`
+	}
+	text, isInfo := bytes.CutPrefix(line, []byte(info))
+	if !isInfo || json.Unmarshal(text, &says) != nil || says.TLS {
+		s.theirs = all
+		return
+	}
+	s.theirs = len(line)
+	s.ours.Store(true)
+}
+
+// keep puts a frame of ours, whose payload with its line end is b, to those to be handed over.
+func (s *socket) keep(line *headline, b []byte) error {
+	if b[line.size] != '\r' || b[line.size+1] != '\n' {
+		return fmt.Errorf("nats: a message for %.100q does not end where it says", line.subject)
+	}
+	if !s.last.known || !bytes.Equal(line.sid, s.last.sid) {
+		s.handOver()
+		s.last.sid = append(s.last.sid[:0], line.sid...)
+		s.last.route, s.last.known = s.routes.get(line.sid)
+	}
+	if s.last.route.sub == nil {
+		s.last.known = false
+		return nil // nobody is interested any more
+	}
+	if s.arrival == nil {
+		s.arrival, s.taker = s.arrivals.get(s.last.route.subject, s.block), s.last.route.sub.take
+	}
+	f := frame{subject: textOf(line.subject), reply: textOf(line.reply), data: b[line.head:line.size:line.size]}
+	if line.head > 0 {
+		f.head = b[:line.head:line.head]
+	}
+	s.arrival.frames = append(s.arrival.frames, f)
+	if len(s.arrival.frames) == maxArrival {
+		s.handOver()
+	}
+	return nil
+}
+
+// handOver gives what was parsed to the subscription. Everything of an arrival is of one block.
+func (s *socket) handOver() {
+	if s.arrival != nil {
+		a := s.arrival
+		s.arrival = nil
+		s.taker(a)
+	}
+	s.last.known = false
+}
