@@ -111,3 +111,12 @@ func (b *coreBuffer) len() int {
 	defer b.mu.Unlock()
 	return b.count
 }
+
+// memoryOfMsg estimates the heap that a message of nats.go keeps alive.
+func memoryOfMsg(m *nats.Msg) int64 {
+	n := grown(int64(m.Size())) + plainOverhead
+	for _, values := range m.Header {
+		n += int64(len(values)) * plainHeader
+	}
+	return n
+}

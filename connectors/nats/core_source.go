@@ -63,7 +63,7 @@ func openCoreSource(cfg *CoreSourceConfig, env *connectors.Env) *coreSource {
 
 // take is called by nats.go for one message of a subscription after the other. It does not block.
 func (s *coreSource) take(subject int, m *nats.Msg) {
-	if !s.buffer.put(coreEntry{m: m, subject: subject, memory: memoryOf(m)}) {
+	if !s.buffer.put(coreEntry{m: m, subject: subject, memory: memoryOfMsg(m)}) {
 		s.lost.Add(1)
 	}
 }

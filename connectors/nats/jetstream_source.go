@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +28,10 @@ type jetStreamSource struct {
 	stop    context.CancelFunc
 	done    chan struct{}
 
-	flights flights
-	acking  chan struct{} // a token: who holds it may acknowledge, or end the session for others
-	lag     atomic.Int64  // -1: unknown
+	flights  flights
+	payloads payloads
+	acking   chan struct{} // a token: who holds it may acknowledge, or end the session for others
+	lag      atomic.Int64  // -1: unknown
 
 	mu       sync.Mutex
 	live     *pullSession  // nil while there is none
@@ -51,8 +51,7 @@ type jetStreamSource struct {
 	finished atomic.Uint64 // the highest stream sequence committed by this ownership
 
 	// Fetch's own.
-	timer   *time.Timer
-	scratch []connectors.Message // what the batch is collected in
+	timer *time.Timer
 
 	lastCommit time.Time // Commit's own
 
@@ -212,11 +211,11 @@ func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connec
 		}
 		p.narrow = false
 		if s.beyond(e.Stream) {
-			p.carry = append([]entry{e}, p.carry...)
+			p.putBack(e)
 			continue
 		}
 		if e.memory > room.Bytes && !room.Alone {
-			p.carry = append([]entry{e}, p.carry...)
+			p.putBack(e)
 			return nil, &connectors.NoRoomError{Need: e.memory}
 		}
 		return s.collect(p, e, room)
@@ -230,15 +229,13 @@ var errPullEnded = errors.New("pull ended")
 func (s *jetStreamSource) next(ctx context.Context, p *pullSession) (entry, error) {
 	for {
 		if len(p.carry) > 0 {
-			e := p.carry[0]
-			p.carry = p.carry[1:]
-			return e, nil
+			return p.pop(), nil
 		}
-		m, err := s.receive(ctx, p, silentAfter, s.looked)
+		f, of, block, err := s.receive(ctx, p, silentAfter, s.looked)
 		if err != nil {
 			return entry{}, err
 		}
-		e, ok, err := p.take(m)
+		e, ok, err := p.take(f, of, block)
 		if err != nil {
 			return entry{}, err
 		}
@@ -254,88 +251,27 @@ func (s *jetStreamSource) next(ctx context.Context, p *pullSession) (entry, erro
 	}
 }
 
-// receive waits for whatever comes on the session's channel, or for looked, which may be nil.
-func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent time.Duration, looked <-chan struct{}) (*nats.Msg, error) {
-	select {
-	case m := <-p.ch:
-		return m, nil
-	default:
-	}
-	s.timer.Reset(silent)
-	select {
-	case m := <-p.ch:
-		return m, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-p.over:
-		return nil, p.err
-	case <-looked:
-		return nil, errLooked
-	case <-s.timer.C:
-		return nil, fmt.Errorf("nothing has come for %v, not even a heartbeat", silent)
-	}
-}
-
-// collect makes a batch of e and what has come behind it. At a gap that halts the route it ends before it.
-func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) (*connectors.Batch, error) {
-	b := &connectors.Batch{Partition: s.cfg.Stream, Messages: s.scratch[:0]}
-	sp, stamp := &span{}, int64(0)
-	s.mu.Lock()
-	b.Origin = s.origin
-	s.mu.Unlock()
-	for {
-		lost := headerLost(e.m)
-		if lost && len(b.Messages) > 0 {
-			p.carry = append([]entry{e}, p.carry...)
-			break
+// receive waits for whatever comes to the session's slots, or for looked, which may be nil.
+func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent time.Duration, looked <-chan struct{}) (*frame, *slot, *block, error) {
+	for waiting := false; ; waiting = true {
+		if f, of, block := p.arrived(); f != nil {
+			return f, of, block, nil
 		}
-		if err := s.gaps.see(e.Stream); err != nil {
-			p.carry = append([]entry{e}, p.carry...)
-			p.end(err)
-			if len(b.Messages) == 0 {
-				return nil, err
-			}
-			break
+		if !waiting {
+			s.timer.Reset(silent)
 		}
-		m := connectors.Message{Subject: e.m.Subject, Value: e.m.Data, Time: time.Unix(0, e.time), Offset: int64(e.Stream)}
-		if m.Value == nil {
-			m.Value = []byte{}
-		}
-		restore(&m, e.m.Header)
-		b.Messages = append(b.Messages, m)
-		b.Memory += e.memory
-		sp.at = e.sequences
-		stamp = e.time
-		s.lag.Store(int64(e.pending))
-		if lost {
-			b.Reject = errors.New("the headers cannot be read; they are left out of what is kept of the message")
-			break
-		}
-		if len(b.Messages) >= min(maxBatch, room.Messages) {
-			break
-		}
-		var more bool
-		if e, more = s.ready(p, room.Bytes-b.Memory); !more {
-			break
+		select {
+		case <-p.came.wake:
+		case <-ctx.Done():
+			return nil, nil, nil, ctx.Err()
+		case <-p.over:
+			return nil, nil, nil, p.err
+		case <-looked:
+			return nil, nil, nil, errLooked
+		case <-s.timer.C:
+			return nil, nil, nil, fmt.Errorf("nothing has come for %v, not even a heartbeat", silent)
 		}
 	}
-	// A slice as long as the batch: with one that is reused, and therefore long, a window of small
-	// batches would take many times what is claimed.
-	s.scratch = b.Messages
-	b.Messages = slices.Clone(b.Messages)
-	clear(s.scratch)
-	sp.seqs = make([]uint64, len(b.Messages))
-	for i := range b.Messages {
-		sp.seqs[i] = uint64(b.Messages[i].Offset)
-	}
-	b.Next, b.Handle = int64(sp.last())+1, sp
-	p.taken.Store(p.last.Consumer)
-	if p.ordered {
-		s.position.Store(int64(sp.last()))
-		s.stamp.Store(stamp)
-	}
-	s.flights.add(sp)
-	return b, nil
 }
 
 // ready returns the next message if one has come and fits in room. What goes wrong here is met again
@@ -343,31 +279,28 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 func (s *jetStreamSource) ready(p *pullSession, room int64) (entry, bool) {
 	for {
 		var e entry
-		switch {
-		case len(p.carry) > 0:
-			e = p.carry[0]
-			p.carry = p.carry[1:]
-		default:
-			select {
-			case m := <-p.ch:
-				got, ok, err := p.take(m)
-				switch {
-				case errors.Is(err, errTooLarge):
-					p.narrow = true
-					return entry{}, false
-				case err != nil:
-					p.end(err)
-					return entry{}, false
-				case !ok || !p.ordered && s.flights.twin(got.Stream):
-					continue
-				}
-				e = got
-			default:
+		if len(p.carry) > 0 {
+			e = p.pop()
+		} else {
+			f, of, block := p.arrived()
+			if f == nil {
 				return entry{}, false
 			}
+			got, ok, err := p.take(f, of, block)
+			switch {
+			case errors.Is(err, errTooLarge):
+				p.narrow = true
+				return entry{}, false
+			case err != nil:
+				p.end(err)
+				return entry{}, false
+			case !ok || !p.ordered && s.flights.twin(got.Stream):
+				continue
+			}
+			e = got
 		}
 		if e.memory > room || s.beyond(e.Stream) {
-			p.carry = append([]entry{e}, p.carry...)
+			p.putBack(e)
 			return entry{}, false
 		}
 		return e, true

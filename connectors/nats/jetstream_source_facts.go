@@ -9,12 +9,16 @@ import (
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
+// readBlocks is what a connection holds beside messages that have come: the block that is read into, and one
+// more while the beginning of a message is moved there.
+const readBlocks = 2 * blockSize
+
 // sourceFacts is what is known of a source before it is connected.
 func sourceFacts(c *JetStreamSourceConfig) connectors.Facts {
 	f := connectors.Facts{
 		Guarantee: "at least once: a message is acknowledged to JetStream after the sink acknowledged it",
 		Order:     "stream order: one instance reads the durable, others stand by",
-		Memory:    redeliveryBytes, MemoryFor: "messages read again after a reset",
+		Memory:    redeliveryBytes + readBlocks, MemoryFor: "messages read again after a reset, and two blocks that are read into",
 	}
 	if c.Consumer.Create {
 		f.Touches = []string{"durable " + c.Durable + " on stream " + c.Stream}
@@ -28,7 +32,7 @@ func sourceFacts(c *JetStreamSourceConfig) connectors.Facts {
 // describe sets the facts that only a connected source knows.
 func (s *jetStreamSource) describe(nc *nats.Conn, stream *streamInfo, info *consumerInfo, owned bool) {
 	f := sourceFacts(&s.cfg)
-	f.Memory = max(f.Memory, grown(s.conn.maxPayload())+messageOverhead)
+	f.Memory = max(redeliveryBytes, grown(s.conn.maxPayload())+messageOverhead) + readBlocks
 	if !owned && !s.cfg.Shared {
 		f.Order = "none: the durable cannot be owned (the server is " + nc.ConnectedServerVersion() +
 			", owning needs 2.14 and the right to change the durable), so messages are acknowledged one by one"

@@ -12,6 +12,7 @@ import (
 type span struct {
 	generation uint64
 	seqs       []uint64 // stream sequences, ascending where the durable is owned
+	payload    *payload // nil once recycled
 	// at acknowledges everything up to the last message in the live session; zero: there is nothing
 	// left to acknowledge, for the messages are gone from the stream or behind the floor.
 	at sequences

@@ -74,11 +74,11 @@ func (r *redelivery) pull(ctx context.Context) (came int, err error) {
 		return 0, err
 	}
 	for slot.messages > 0 {
-		msg, err := r.s.receive(ctx, p, requestTimeout, nil)
+		f, of, block, err := r.s.receive(ctx, p, requestTimeout, nil)
 		if err != nil {
 			return came, err
 		}
-		e, ok, err := p.take(msg)
+		e, ok, err := p.take(f, of, block)
 		switch {
 		case errors.Is(err, errTooLarge):
 			return came, nil // cannot be: the pull takes the largest message there is
@@ -87,6 +87,7 @@ func (r *redelivery) pull(ctx context.Context) (came int, err error) {
 		case !ok:
 			continue
 		case e.Stream > r.position:
+			e.keep()
 			p.carry = append(p.carry, e) // new: what was in flight is gone from the stream
 		case !r.match.seen(e.sequences):
 			// What is in flight has a hole that somebody's deliveries have hidden: read all again.

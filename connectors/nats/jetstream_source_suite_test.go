@@ -17,6 +17,11 @@ import (
 // TestSourceIsAConnector runs the suite that defines what a source is, against streams that hold what
 // a Sluice sink has written there.
 func TestSourceIsAConnector(t *testing.T) {
+	t.Run("beside", func(t *testing.T) { sourceSuite(t, false) })
+	t.Run("plain", func(t *testing.T) { sourceSuite(t, true) })
+}
+
+func sourceSuite(t *testing.T, plain bool) {
 	st := newStreamTest(t, nil)
 	var streams atomic.Int64
 	connectortest.Source(t, connectortest.SourceHarness{
@@ -28,7 +33,17 @@ func TestSourceIsAConnector(t *testing.T) {
 			p := newProxy(t, st.server.Addr().String())
 			return connectortest.Upstream{
 				Spec: func(t testing.TB) *connectors.SourceSpec {
-					return connectortest.SourceSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+stream)
+					if !plain {
+						return connectortest.SourceSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+stream)
+					}
+					about := connectors.About{Route: "suite"}
+					c := jetStreamSourceDefaults(about)
+					c.Servers, c.Stream, c.plain = connectors.List{p.addr}, stream, true
+					spec, err := jetStreamSourceSpec(c, about)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return spec
 				},
 				Put: func(t testing.TB, _ int, messages ...connectors.Message) {
 					for i := range messages {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -182,6 +183,7 @@ func (st *streamTest) config() JetStreamSourceConfig {
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
 	c.Servers = connectors.List{st.server.ClientURL()}
 	c.Stream = "S"
+	c.plain = os.Getenv(plainEnv) != ""
 	return c
 }
 

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,11 +24,15 @@ const (
 	silentAfter = 2*pullHeartbeat + 2*time.Second
 	// maxBatch is how many messages one batch has at most, so that room comes back in portions.
 	maxBatch = 1024
-	// messageOverhead is what a message costs beside its headers and data: the Msg of nats.go, its
-	// strings and their rounding up, and the Message made of it. Measured by TestMessageMemory.
-	messageOverhead = 384
-	// headerOverhead is the same for one header: an entry of the map, two strings and a slice.
-	headerOverhead = 160
+	// messageOverhead is what a message costs beside its headers and data: its Message and its stream
+	// sequence, and as much again that is not in use. headerOverhead is the same for one header. Measured
+	// by TestMessageMemory.
+	messageOverhead = 256
+	headerOverhead  = 80
+	// plainOverhead is what a message costs that nats.go has read: its Msg, the strings of that and their
+	// rounding up. plainHeader is the same for one header: an entry of the map, two strings and a slice.
+	plainOverhead = 384
+	plainHeader   = 160
 	// redeliveryBytes bounds what is read again at once after a reset, if no message is larger.
 	redeliveryBytes    = 1 << 20
 	redeliveryMessages = 256
@@ -38,8 +43,11 @@ const (
 type pullSession struct {
 	nc       *nats.Conn
 	conn     *conn
-	next     string         // where pulls are sent
-	ch       chan *nats.Msg // what was asked for and has come
+	next     string     // where pulls are sent
+	came     *arrivals  // what was asked for and has come
+	queue    []*arrival // taken from came; those before at are done with
+	at       int
+	stop     func() // ends the subscription; nil before open
 	slots    [2]slot
 	ordered  bool // deliveries must be contiguous: nobody else reads
 	explicit bool // every message is acknowledged by itself
@@ -48,8 +56,8 @@ type pullSession struct {
 	maxBytes int64         // the same in bytes
 	expires  time.Duration // of a pull
 
-	last   sequences     // the last message taken from ch
-	carry  []entry       // taken from ch and checked, but not yet returned
+	last   sequences     // the last message taken from what came
+	carry  []entry       // checked, but not yet returned
 	narrow bool          // a pull was refused because of the size of the next message
 	taken  atomic.Uint64 // last.Consumer, for other goroutines
 
@@ -65,7 +73,6 @@ type pullSession struct {
 // slot is a subscription of its own for each pull that may be out, so that it is always known which
 // pull a message or status belongs to: the server serves several pulls in turns.
 type slot struct {
-	sub      *nats.Subscription
 	inbox    string // the subscription is to all below it
 	asks     uint64 // how many pulls were sent
 	reply    string // the inbox of the latest of them: the end of an earlier one may still come
@@ -76,18 +83,13 @@ type slot struct {
 	free     bool   // no limit of bytes
 }
 
-// entry is a message that has been checked.
+// entry is a message that has been checked. Its block is held until more is asked for, unless it is its own.
 type entry struct {
-	m *nats.Msg
+	frame
 	delivery
+	block  *block // nil: the frame is the collector's
+	own    bool   // the entry holds the block itself
 	memory int64
-}
-
-// delivery is what the reply subject of a message says.
-type delivery struct {
-	sequences
-	time    int64 // when it was stored, Unix nanoseconds
-	pending uint64
 }
 
 // end ends the session. The first reason counts.
@@ -98,36 +100,35 @@ func (p *pullSession) end(err error) {
 	})
 }
 
-// open subscribes the session's slots.
+// open subscribes the session's slots. The plain link has place for everything that may be asked for, and for
+// the heartbeats and the end of each pull.
 func (p *pullSession) open() error {
-	for i := range p.slots {
-		inbox := p.nc.NewInbox()
-		sub, err := p.nc.ChanSubscribe(inbox+".*", p.ch)
-		if err != nil {
-			return fmt.Errorf("nats: subscribe: %w", explain(err))
-		}
-		p.slots[i].sub, p.slots[i].inbox = sub, inbox
+	link, _, err := p.conn.link(p.nc)
+	if err != nil {
+		return err
 	}
-	return nil
+	var subjects []string
+	for i := range p.slots {
+		p.slots[i].inbox = p.nc.NewInbox()
+		subjects = append(subjects, p.slots[i].inbox+".*")
+	}
+	p.stop, err = link.subscribe(p.window+redeliveryMessages+64, p.came.put, subjects...)
+	return err
 }
 
 // close takes the inboxes away, so that the server gives up the pulls that are out.
 func (p *pullSession) close() {
 	p.end(context.Canceled)
-	for i := range p.slots {
-		if p.slots[i].sub != nil {
-			_ = p.slots[i].sub.Unsubscribe() // only fails where there is nothing left
-		}
+	if p.stop != nil {
+		p.stop()
 	}
 }
 
-// newPullSession returns a session that is not open. Its channel has place for everything that may be
-// asked for, and for the heartbeats and the end of each pull.
+// newPullSession returns a session that is not open.
 func newPullSession(nc *nats.Conn, c *conn, d *durable, cfg *consumerConfig, window int) *pullSession {
 	p := &pullSession{
 		nc: nc, conn: c, next: apiPrefix + "CONSUMER.MSG.NEXT." + d.stream + "." + d.name,
-		ch:     make(chan *nats.Msg, window+redeliveryMessages+64),
-		window: window, maxBatch: cfg.MaxBatch, maxBytes: int64(cfg.MaxBytes), expires: pullExpires,
+		came: newArrivals(), window: window, maxBatch: cfg.MaxBatch, maxBytes: int64(cfg.MaxBytes), expires: pullExpires,
 		explicit: cfg.AckPolicy != "all",
 		over:     make(chan struct{}),
 	}
@@ -221,38 +222,76 @@ func (p *pullSession) pull(room connectors.Room) error {
 	return p.ask(s, r)
 }
 
-// take checks what came: a message for the caller, or a status, which is dealt with here.
-func (p *pullSession) take(m *nats.Msg) (e entry, isMessage bool, err error) {
-	s := p.slotOf(m.Sub)
-	if s == nil {
-		return entry{}, false, nil
+// arrived returns the next frame that has come, the slot it is of and its block; nil if there is none. Its
+// block is held until the next call.
+func (p *pullSession) arrived() (*frame, *slot, *block) {
+	for {
+		if p.at == len(p.queue) {
+			p.queue, p.at = p.came.take(p.queue), 0
+			if len(p.queue) == 0 {
+				return nil, nil, nil
+			}
+		}
+		a := p.queue[p.at]
+		if a.next < len(a.frames) {
+			a.next++
+			return &a.frames[a.next-1], &p.slots[a.subject], a.block
+		}
+		p.queue[p.at] = nil
+		p.at++
+		a.release()
 	}
-	d, ok := parseReply(m.Reply)
+}
+
+// take checks what came: a message for the caller, or a status, which is dealt with here.
+func (p *pullSession) take(f *frame, s *slot, b *block) (e entry, isMessage bool, err error) {
+	d, ok := p.ack.read(f.reply)
 	if !ok {
-		return entry{}, false, p.status(s, m)
+		return entry{}, false, p.status(s, f)
 	}
 	s.messages--
 	s.got = true
-	if s.bytes -= int64(m.Size()); s.bytes <= 0 && !s.free {
+	if s.bytes -= int64(f.size()); s.bytes <= 0 && !s.free {
 		s.messages, s.bytes = 0, 0 // a pull whose bytes are used up has ended
 	}
 	if p.ordered && (d.Consumer != p.last.Consumer+1 || d.Stream <= p.last.Stream) {
 		return entry{}, false, &holeError{p.last, d.sequences}
 	}
 	if p.last.Consumer == 0 {
-		p.ack = ackFormOf(m.Reply)
+		p.ack = ackFormOf(f.reply)
 	}
 	p.last = d.sequences
-	return entry{m: m, delivery: d, memory: memoryOf(m)}, true, nil
+	return entry{frame: *f, delivery: d, block: b, memory: memoryOf(f, b == nil)}, true, nil
 }
 
-func (p *pullSession) slotOf(sub *nats.Subscription) *slot {
-	for i := range p.slots {
-		if p.slots[i].sub == sub {
-			return &p.slots[i]
-		}
+// putBack keeps an entry for the next Fetch, before all others.
+func (p *pullSession) putBack(e entry) {
+	e.keep()
+	p.carry = append([]entry{e}, p.carry...)
+}
+
+// pop returns the first entry that was put back.
+func (p *pullSession) pop() entry {
+	e := p.carry[0]
+	p.carry[0] = entry{}
+	p.carry = p.carry[1:]
+	return e
+}
+
+// keep makes the entry hold its block itself.
+func (e *entry) keep() {
+	if e.block != nil && !e.own {
+		e.block.hold()
+		e.own = true
 	}
-	return nil
+}
+
+// drop lets go of an entry that is not looked at any more, or whose batch holds its block.
+func (e *entry) drop() {
+	if e.own {
+		e.block.release()
+		e.own = false
+	}
 }
 
 // errTooLarge is the status of a pull whose next message exceeds its bytes.
@@ -260,11 +299,11 @@ var errTooLarge = errors.New("the next message is larger than the pull")
 
 // status deals with what a pull brings beside messages (ADR-13). nil: go on. A pull whose last message
 // has come is over, and yet its end comes too ("Batch Completed"), when the next may be out already.
-func (p *pullSession) status(s *slot, m *nats.Msg) error {
-	if m.Subject != s.reply && strings.HasPrefix(m.Subject, s.inbox+".") {
+func (p *pullSession) status(s *slot, f *frame) error {
+	if f.subject != s.reply && strings.HasPrefix(f.subject, s.inbox+".") {
 		return nil
 	}
-	code, text := m.Header.Get("Status"), m.Header.Get("Description")
+	code, text := status(f.head)
 	switch {
 	case code == "100": // a heartbeat
 		return nil
@@ -285,7 +324,7 @@ func (p *pullSession) status(s *slot, m *nats.Msg) error {
 	case code == "503":
 		return errors.New("nobody answers pulls: the durable or its stream is gone or has no leader")
 	case code == "":
-		return fmt.Errorf("a stranger writes to the inbox of a pull (subject %.100q)", m.Subject)
+		return fmt.Errorf("a stranger writes to the inbox of a pull (subject %.100q)", f.subject)
 	}
 	return fmt.Errorf("the pull ended with %s %s", code, text)
 }
@@ -297,88 +336,20 @@ func (e *holeError) Error() string {
 	return fmt.Sprintf("delivery %d (stream %d) follows %d (stream %d)", e.got.Consumer, e.got.Stream, e.last.Consumer, e.last.Stream)
 }
 
-// grown is the heap that n bytes take: allocations are rounded up by at most an eighth.
+// grown is the heap that n bytes take, with their share of a block's slack.
 func grown(n int64) int64 { return n + n/8 }
 
 // shrunk is how many bytes fit in n bytes of heap.
 func shrunk(n int64) int64 { return n - n/9 - 1 }
 
 // memoryOf estimates the heap that a message keeps alive.
-func memoryOf(m *nats.Msg) int64 {
-	n := grown(int64(m.Size())) + messageOverhead
-	for _, values := range m.Header {
-		n += int64(len(values)) * headerOverhead
+func memoryOf(f *frame, plain bool) int64 {
+	n := grown(int64(f.size())) + messageOverhead
+	if plain {
+		n += plainOverhead
+	}
+	if len(f.head) > 0 {
+		n += int64(bytes.Count(f.head, []byte{'\n'})) * headerOverhead
 	}
 	return n
-}
-
-// headerLost reports whether m had headers that nats.go could not read. It then delivers the message
-// without them; only the size tells.
-func headerLost(m *nats.Msg) bool {
-	return m.Header == nil && m.Size() > len(m.Subject)+len(m.Reply)+len(m.Data)
-}
-
-// parseReply reads the reply subject of a delivery (ADR-15):
-//
-//	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
-//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<the same five>[.<random>]
-func parseReply(reply string) (d delivery, ok bool) {
-	const prefix = "$JS.ACK."
-	if !strings.HasPrefix(reply, prefix) {
-		return d, false
-	}
-	skip := 2
-	if dots := strings.Count(reply, "."); dots >= 10 {
-		skip = 4
-	} else if dots != 8 {
-		return d, false
-	}
-	rest := reply[len(prefix):]
-	var numbers [5]uint64
-	for i := range skip + len(numbers) {
-		token, tail, _ := strings.Cut(rest, ".")
-		rest = tail
-		if i < skip {
-			continue
-		}
-		n, err := strconv.ParseUint(token, 10, 64)
-		if err != nil {
-			return d, false
-		}
-		numbers[i-skip] = n
-	}
-	d = delivery{sequences: sequences{Stream: numbers[1], Consumer: numbers[2]}, time: int64(numbers[3]), pending: numbers[4]}
-	return d, d.Stream > 0 && d.Consumer > 0
-}
-
-// ackForm is how the durable's reply subjects look: what stands before and after their five numbers.
-type ackForm struct{ before, after string }
-
-// ackFormOf reads the form off a reply subject that parseReply has accepted.
-func ackFormOf(reply string) ackForm {
-	dots, cut := strings.Count(reply, "."), 4
-	if dots >= 10 {
-		cut = 6
-	}
-	end := 0
-	for range cut {
-		end += strings.IndexByte(reply[end:], '.') + 1
-	}
-	form := ackForm{before: reply[:end]}
-	if dots == 11 {
-		form.after = reply[strings.LastIndexByte(reply, '.'):]
-	}
-	return form
-}
-
-// subject is where a delivery is acknowledged. The server looks at the sequences only.
-func (f ackForm) subject(at sequences) string {
-	b := make([]byte, 0, 128)
-	b = append(b, f.before...)
-	b = append(b, "1."...)
-	b = strconv.AppendUint(b, at.Stream, 10)
-	b = append(b, '.')
-	b = strconv.AppendUint(b, at.Consumer, 10)
-	b = append(b, ".0.0"...)
-	return string(append(b, f.after...))
 }
