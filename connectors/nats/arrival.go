@@ -70,11 +70,11 @@ func (q *arrivals) put(a *arrival) {
 	}
 }
 
-// take moves what has come into dst, which it returns from its start.
+// take moves what has come to the end of dst.
 func (q *arrivals) take(dst []*arrival) []*arrival {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	dst = append(dst[:0], q.list...)
+	dst = append(dst, q.list...)
 	clear(q.list)
 	q.list = q.list[:0]
 	return dst

@@ -13,12 +13,12 @@ const (
 	largeFrame = blockSize / 8
 )
 
-// block is memory that messages point into. Who keeps any of it holds it; the last who lets go gives it
-// back. One that is never let go of is collected like any memory.
+// block is memory that is read into, and that frames point to until they are copied into a batch. Who keeps any
+// of it holds it; the last who lets go gives it back. One that is never let go of is collected like any memory.
 type block struct {
 	bytes   []byte
 	holders atomic.Int32
-	pool    *sync.Pool // nil: of one message
+	pool    *sync.Pool // nil: of one message, or of a line longer than any other
 }
 
 // blocks is the pool of blocks that all sockets of a connection share.

@@ -214,9 +214,9 @@ func (s *jetStreamSource) fetch(ctx context.Context, p *pullSession, room connec
 			p.putBack(e)
 			continue
 		}
-		if e.memory > room.Bytes && !room.Alone {
+		if need := e.memory(); need > room.Bytes && !room.Alone {
 			p.putBack(e)
-			return nil, &connectors.NoRoomError{Need: e.memory}
+			return nil, &connectors.NoRoomError{Need: need}
 		}
 		return s.collect(p, e, room)
 	}
@@ -274,9 +274,9 @@ func (s *jetStreamSource) receive(ctx context.Context, p *pullSession, silent ti
 	}
 }
 
-// ready returns the next message if one has come and fits in room. What goes wrong here is met again
-// by the next Fetch, for a session that is over stays so.
-func (s *jetStreamSource) ready(p *pullSession, room int64) (entry, bool) {
+// ready returns the next message if one has come. What goes wrong here is met again by the next Fetch, for a
+// session that is over stays so.
+func (s *jetStreamSource) ready(p *pullSession) (entry, bool) {
 	for {
 		var e entry
 		if len(p.carry) > 0 {
@@ -299,7 +299,7 @@ func (s *jetStreamSource) ready(p *pullSession, room int64) (entry, bool) {
 			}
 			e = got
 		}
-		if e.memory > room || s.beyond(e.Stream) {
+		if s.beyond(e.Stream) {
 			p.putBack(e)
 			return entry{}, false
 		}

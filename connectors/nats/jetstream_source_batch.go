@@ -1,59 +1,11 @@
 package nats
 
 import (
-	"bytes"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
-
-// payload is the memory of a batch's messages, until Recycle.
-type payload struct {
-	messages []connectors.Message
-	headers  headerArena
-	blocks   []*block
-}
-
-// hold keeps a block as long as the payload. Consecutive messages are mostly of one.
-func (l *payload) hold(b *block) {
-	if n := len(l.blocks); b == nil || n > 0 && l.blocks[n-1] == b {
-		return
-	}
-	b.hold()
-	l.blocks = append(l.blocks, b)
-}
-
-// payloads are used again.
-type payloads struct{ pool sync.Pool }
-
-func (p *payloads) get() *payload {
-	l, _ := p.pool.Get().(*payload)
-	if l == nil {
-		l = &payload{}
-	}
-	return l
-}
-
-// leastMessages is the room for messages that a payload has whatever it was used for.
-const leastMessages = 16
-
-// put takes a payload back that nobody uses any more. One that was far larger than what it was used for
-// does not stay so: a window full of small batches would take many times what they claim.
-func (p *payloads) put(l *payload) {
-	for _, b := range l.blocks {
-		b.release()
-	}
-	clear(l.blocks)
-	clear(l.messages)
-	if cap(l.messages) > 4*max(len(l.messages), leastMessages) {
-		l.messages = nil
-	}
-	l.headers.clear()
-	l.messages, l.blocks = l.messages[:0], l.blocks[:0]
-	p.pool.Put(l)
-}
 
 // Recycle implements connectors.Recycler.
 func (s *jetStreamSource) Recycle(b *connectors.Batch) {
@@ -70,12 +22,17 @@ var errHeaders = errors.New("the headers cannot be read; they are left out of wh
 
 // collect makes a batch of e and what has come behind it. At a gap that halts the route it ends before it.
 func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room) (*connectors.Batch, error) {
-	l := s.payloads.get()
-	b := &connectors.Batch{Partition: s.cfg.Stream}
+	x := p.measure(&e, room)
+	l := s.payloads.get(&x)
+	b := &connectors.Batch{Partition: s.cfg.Stream, Memory: x.memory()}
 	sp, stamp := &span{payload: l}, int64(0)
 	for more := true; more; {
-		list, sound := parseBlock(l.headers.room(bytes.Count(e.head, []byte{'\n'})), e.head)
-		sound = sound || len(e.head) == 0
+		if !l.fits(&e) {
+			p.putBack(e)
+			break
+		}
+		f := l.copy(&e)
+		list, sound := l.parse(f.head)
 		if !sound && len(l.messages) > 0 {
 			p.putBack(e)
 			break
@@ -89,26 +46,36 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 			}
 			break
 		}
-		l.hold(e.block)
 		e.drop()
-		m := connectors.Message{Subject: e.subject, Value: e.data, Time: time.Unix(0, e.time), Offset: int64(e.Stream)}
-		l.headers.keep(len(list))
+		l.keep(list)
+		m := connectors.Message{Subject: f.subject, Value: f.data, Time: time.Unix(0, e.time), Offset: int64(e.Stream)}
 		restoreList(&m, list[:len(list):len(list)])
+		b.Memory += beside(&m, list)
 		l.messages = append(l.messages, m)
-		b.Memory += e.memory
 		sp.at, stamp = e.sequences, e.time
 		s.lag.Store(int64(e.pending))
 		if !sound {
 			b.Reject = errHeaders
 			break
 		}
-		if len(l.messages) >= min(maxBatch, room.Messages) {
+		if len(l.messages) == x.messages {
 			break
 		}
-		e, more = s.ready(p, room.Bytes-b.Memory)
+		e, more = s.ready(p)
 	}
 	s.finish(p, b, sp, stamp)
 	return b, nil
+}
+
+// beside is what the headers of a message take that were restored from one of list.
+func beside(m *connectors.Message, list []connectors.Header) (n int64) {
+	if len(m.Headers) == 0 || len(list) > 0 && &m.Headers[0] == &list[0] {
+		return 0
+	}
+	for i := range m.Headers {
+		n += headerSize + int64(len(m.Headers[i].Key)+len(m.Headers[i].Value))
+	}
+	return 2 * n // what was decoded and what grew
 }
 
 // finish makes the batch one in flight, whose last message was stored at stamp.

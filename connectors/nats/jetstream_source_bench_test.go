@@ -3,7 +3,9 @@ package nats
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,17 +50,23 @@ func benchStream(b *testing.B, n, size int) JetStreamSourceConfig {
 	return c
 }
 
-// BenchmarkSource reads and acknowledges 1 KiB messages from a server process. The sink takes no time.
+// BenchmarkSource reads and acknowledges messages from a server process. The sink takes no time. CPU is that of
+// this process.
 func BenchmarkSource(b *testing.B) {
-	const backlog = 300_000
-	c := benchStream(b, backlog, 1024)
+	for _, size := range []int{100, 1024, 16384} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) { benchSource(b, min(300_000, 300<<20/size), size) })
+	}
+}
+
+func benchSource(b *testing.B, backlog, size int) {
+	c := benchStream(b, backlog, size)
 	env := sourceEnv(newSourceHost(), "a")
 	env.Window = connectors.Room{Messages: 8192, Bytes: 64 << 20}
 	b.ReportAllocs()
 	var messages int
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	begin := time.Now()
+	begin, busy := time.Now(), cpu(b)
 	for b.Loop() {
 		c.Durable += "x"
 		s := newJetStreamSource(c, env, defaultPace())
@@ -66,9 +74,20 @@ func BenchmarkSource(b *testing.B) {
 		messages += backlog
 		closeSource(nil, s)
 	}
+	busy = cpu(b) - busy
 	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(messages)/time.Since(begin).Seconds(), "msg/s")
+	b.ReportMetric(float64(busy.Nanoseconds())/float64(messages), "cpu-ns/msg")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(messages), "allocs/msg")
+}
+
+// cpu is what this process has used.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkByHand is what a bridge by hand does with the library: fetch, acknowledge the last.
@@ -121,6 +140,9 @@ func readBacklog(b *testing.B, s *jetStreamSource, n int, room connectors.Room) 
 			for len(settled) > 0 {
 				batches = append(batches, <-settled)
 			}
+			for _, b := range batches {
+				s.Recycle(b)
+			}
 			if err := s.Commit(b.Context(), batches); err != nil {
 				done <- err
 				return
@@ -134,7 +156,6 @@ func readBacklog(b *testing.B, s *jetStreamSource, n int, room connectors.Room) 
 			b.Fatal(err)
 		}
 		n -= len(batch.Messages)
-		batch.Messages = nil // acknowledged
 		settled <- batch
 	}
 	close(settled)

@@ -31,13 +31,15 @@ func (c *conn) link(nc *nats.Conn) (link, *socket, error) {
 	if s.beside() && !c.plain {
 		return s, s, nil
 	}
-	return &plainLink{nc: nc}, s, nil
+	return &plainLink{nc: nc, sockets: c.sockets, socket: s}, s, nil
 }
 
 // plainLink goes through nats.go.
 type plainLink struct {
-	nc   *nats.Conn
-	pool arrivalPool
+	nc      *nats.Conn
+	sockets *sockets
+	socket  *socket // of the life of the connection
+	pool    arrivalPool
 }
 
 // subscribe implements link.
@@ -93,9 +95,13 @@ func frameOf(m *nats.Msg) frame {
 	return f
 }
 
-// send implements link.
+// send implements link. nats.go would send the rest of the frames over the next connection: there they would
+// come behind what is sent again.
 func (l *plainLink) send(frames []byte) error {
 	for len(frames) > 0 {
+		if l.sockets.newest() != l.socket {
+			return errLost
+		}
 		f, rest, err := cutFrame(frames)
 		if err != nil {
 			return err

@@ -147,6 +147,7 @@ type proxy struct {
 	conns  map[net.Conn]bool
 	closed bool
 	away   bool // connections are refused
+	left   int  // bytes to the server until all connections end; 0: no end
 }
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -172,8 +173,8 @@ func (p *proxy) accept() {
 			c.Close()
 			continue
 		}
-		p.wg.Go(func() { p.copy(c, s) })
-		p.wg.Go(func() { p.copy(s, c) })
+		p.wg.Go(func() { p.copy(c, s, false) })
+		p.wg.Go(func() { p.copy(s, c, true) })
 	}
 }
 
@@ -199,7 +200,27 @@ func (p *proxy) refuse(away bool) {
 	}
 }
 
-func (p *proxy) copy(to, from net.Conn) {
+// breakAfter ends every connection when n more bytes have gone to the server, wherever that is in a frame.
+func (p *proxy) breakAfter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = n
+}
+
+// allow returns how many of n bytes go to the server before all connections end.
+func (p *proxy) allow(n int) (allowed int, last bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left == 0 {
+		return n, false
+	}
+	last = n >= p.left
+	allowed = min(n, p.left)
+	p.left -= allowed
+	return allowed, last
+}
+
+func (p *proxy) copy(to, from net.Conn, up bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 32<<10)
@@ -209,10 +230,18 @@ func (p *proxy) copy(to, from net.Conn) {
 		flows := p.frozen
 		p.mu.Unlock()
 		<-flows
+		last := false
+		if up {
+			n, last = p.allow(n)
+		}
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
+		}
+		if last {
+			p.cut()
+			return
 		}
 		if errors.Is(err, io.EOF) || err != nil {
 			return

@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,11 +23,9 @@ const (
 	silentAfter = 2*pullHeartbeat + 2*time.Second
 	// maxBatch is how many messages one batch has at most, so that room comes back in portions.
 	maxBatch = 1024
-	// messageOverhead is what a message costs beside its headers and data: its Message and its stream
-	// sequence, and as much again that is not in use. headerOverhead is the same for one header. Measured
-	// by TestMessageMemory.
+	// messageOverhead is what a message that was asked for may cost beside its data: its frame, and more than
+	// that in a batch.
 	messageOverhead = 256
-	headerOverhead  = 80
 	// plainOverhead is what a message costs that nats.go has read: its Msg, the strings of that and their
 	// rounding up. plainHeader is the same for one header: an entry of the map, two strings and a slice.
 	plainOverhead = 384
@@ -83,13 +80,12 @@ type slot struct {
 	free     bool   // no limit of bytes
 }
 
-// entry is a message that has been checked. Its block is held until more is asked for, unless it is its own.
+// entry is a message that has been checked. Its block is held until more is asked for, unless the entry does.
 type entry struct {
 	frame
 	delivery
-	block  *block // nil: the frame is the collector's
-	own    bool   // the entry holds the block itself
-	memory int64
+	block *block // nil: the frame is the collector's
+	holds bool   // the block
 }
 
 // end ends the session. The first reason counts.
@@ -178,7 +174,7 @@ func (p *pullSession) held() (messages int, bytes int64) {
 		}
 	}
 	for i := range p.carry {
-		bytes += p.carry[i].memory
+		bytes += p.carry[i].memory()
 	}
 	return messages + len(p.carry), bytes
 }
@@ -227,8 +223,7 @@ func (p *pullSession) pull(room connectors.Room) error {
 func (p *pullSession) arrived() (*frame, *slot, *block) {
 	for {
 		if p.at == len(p.queue) {
-			p.queue, p.at = p.came.take(p.queue), 0
-			if len(p.queue) == 0 {
+			if p.refill(); len(p.queue) == 0 {
 				return nil, nil, nil
 			}
 		}
@@ -241,6 +236,13 @@ func (p *pullSession) arrived() (*frame, *slot, *block) {
 		p.at++
 		a.release()
 	}
+}
+
+// refill puts what has come to the end of the queue.
+func (p *pullSession) refill() {
+	n := copy(p.queue, p.queue[p.at:])
+	clear(p.queue[n:])
+	p.queue, p.at = p.came.take(p.queue[:n]), 0
 }
 
 // take checks what came: a message for the caller, or a status, which is dealt with here.
@@ -261,7 +263,7 @@ func (p *pullSession) take(f *frame, s *slot, b *block) (e entry, isMessage bool
 		p.ack = ackFormOf(f.reply)
 	}
 	p.last = d.sequences
-	return entry{frame: *f, delivery: d, block: b, memory: memoryOf(f, b == nil)}, true, nil
+	return entry{frame: *f, delivery: d, block: b}, true, nil
 }
 
 // putBack keeps an entry for the next Fetch, before all others.
@@ -278,19 +280,19 @@ func (p *pullSession) pop() entry {
 	return e
 }
 
-// keep makes the entry hold its block itself.
+// keep makes the entry hold its block.
 func (e *entry) keep() {
-	if e.block != nil && !e.own {
+	if e.block != nil && !e.holds {
 		e.block.hold()
-		e.own = true
+		e.holds = true
 	}
 }
 
-// drop lets go of an entry that is not looked at any more, or whose batch holds its block.
+// drop lets go of the block of an entry that was copied.
 func (e *entry) drop() {
-	if e.own {
+	if e.holds {
 		e.block.release()
-		e.own = false
+		e.holds = false
 	}
 }
 
@@ -336,20 +338,8 @@ func (e *holeError) Error() string {
 	return fmt.Sprintf("delivery %d (stream %d) follows %d (stream %d)", e.got.Consumer, e.got.Stream, e.last.Consumer, e.last.Stream)
 }
 
-// grown is the heap that n bytes take, with their share of a block's slack.
+// grown is the heap that n bytes take: what is allocated is rounded up, and a block has slack.
 func grown(n int64) int64 { return n + n/8 }
 
 // shrunk is how many bytes fit in n bytes of heap.
 func shrunk(n int64) int64 { return n - n/9 - 1 }
-
-// memoryOf estimates the heap that a message keeps alive.
-func memoryOf(f *frame, plain bool) int64 {
-	n := grown(int64(f.size())) + messageOverhead
-	if plain {
-		n += plainOverhead
-	}
-	if len(f.head) > 0 {
-		n += int64(bytes.Count(f.head, []byte{'\n'})) * headerOverhead
-	}
-	return n
-}

