@@ -61,12 +61,23 @@
 // counts a message as acknowledged when the server has parsed it, which the answer to a PING behind it
 // shows, and refuses what the user may not publish.
 //
+// # The link
+//
+// nats.go makes the connection and keeps it: handshake, pings, reconnects, requests. Messages go beside it
+// (link.go), for it allocates for each several times and takes no headers that are encoded already: its
+// net.Conn is ours (socket.go), writes whole frames of ours between those of nats.go, and takes what comes for
+// our subscriptions out of what that reads. Where there is no place beside nats.go, over TLS and websockets, or
+// with plain: true, the same frames go through it. That is the reference: the tests of sources and sinks run over
+// both, and what is written and read has to be the same.
+//
+// A write that fails closes the socket, for part of a frame may be out: nothing is sent behind that. What had not
+// been answered is sent again over the next connection, from the beginning of a message.
+//
 // # Memory
 //
-// nats.go allocates each message it reads (its data, two strings, a Msg, and a map if it has headers);
-// the source allocates per batch only and uses the data in place. Batch.Memory counts all of it, also
-// the map, whose size is known only once a message has come: many tiny headers take many times the
-// bytes that were asked for, and the window is charged with them late. Beyond the window it holds
-// what it reads again after a reset: at most one message of the largest size the server takes, or
-// 1 MiB where that is more.
+// The source copies what has come into memory of each batch, which is used again once the batch is acknowledged,
+// and Batch.Memory is what that takes: what a message that waits keeps alive is what it is charged for. Beyond
+// the window a source holds what it reads again after a reset, at most one message of the largest size the server
+// takes or 1 MiB where that is more, and two blocks of 256 KiB that the connection reads into. With plain: true
+// a message that was asked for and not yet fetched takes up to 800 bytes more than is counted.
 package nats

@@ -70,7 +70,7 @@ func (st *sinkTest) env() connectors.Env {
 func (st *sinkTest) config() JetStreamSinkConfig {
 	c := jetStreamSinkDefaults(connectors.About{Route: "r"})
 	c.Servers, c.Stream, c.Subject = connectors.List{st.url}, st.stream.Name, "orders.{{ partition }}"
-	c.plain = os.Getenv(plainEnv) != ""
+	c.Plain = os.Getenv(plainEnv) != ""
 	return c
 }
 

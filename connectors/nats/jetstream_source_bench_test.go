@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -46,7 +47,7 @@ func benchStream(b *testing.B, n, size int) JetStreamSourceConfig {
 		b.Fatal("published messages are not stored")
 	}
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-	c.Servers, c.Stream = connectors.List{p.url()}, "S"
+	c.Servers, c.Stream, c.Plain = connectors.List{p.url()}, "S", os.Getenv(plainEnv) != ""
 	return c
 }
 

@@ -33,17 +33,7 @@ func sourceSuite(t *testing.T, plain bool) {
 			p := newProxy(t, st.server.Addr().String())
 			return connectortest.Upstream{
 				Spec: func(t testing.TB) *connectors.SourceSpec {
-					if !plain {
-						return connectortest.SourceSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+stream)
-					}
-					about := connectors.About{Route: "suite"}
-					c := jetStreamSourceDefaults(about)
-					c.Servers, c.Stream, c.plain = connectors.List{p.addr}, stream, true
-					spec, err := jetStreamSourceSpec(c, about)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return spec
+					return connectortest.SourceSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+stream, fmt.Sprintf("plain: %v", plain))
 				},
 				Put: func(t testing.TB, _ int, messages ...connectors.Message) {
 					for i := range messages {

@@ -183,7 +183,7 @@ func (st *streamTest) config() JetStreamSourceConfig {
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
 	c.Servers = connectors.List{st.server.ClientURL()}
 	c.Stream = "S"
-	c.plain = os.Getenv(plainEnv) != ""
+	c.Plain = os.Getenv(plainEnv) != ""
 	return c
 }
 

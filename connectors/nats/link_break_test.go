@@ -90,7 +90,7 @@ func TestSinkOutlivesPartOfFrame(t *testing.T) {
 				p := newProxy(t, srv.Addr().String())
 				st := newSinkTest(t, srv.ClientURL(), change)
 				c := st.config()
-				c.Servers, c.plain = connectors.List{p.addr}, plain
+				c.Servers, c.Plain = connectors.List{p.addr}, plain
 				l := startLoad(t, st.open(c, st.env()), 500, 300)
 				rng := rand.New(rand.NewPCG(1, 2))
 				for range breaks {

@@ -22,7 +22,7 @@ func links(t *testing.T, test func(t *testing.T, l link, nc, other *nats.Conn)) 
 	srv := startServer(t, func(o *server.Options) { o.MaxPayload = 4 << 20 })
 	for _, plain := range []bool{false, true} {
 		t.Run(fmt.Sprintf("plain %v", plain), func(t *testing.T) {
-			cfg := Connection{Servers: connectors.List{srv.ClientURL()}, plain: plain}
+			cfg := Connection{Servers: connectors.List{srv.ClientURL()}, Plain: plain}
 			c := dial(&cfg, &connectors.Env{Route: "r", Host: newSourceHost()}, true)
 			defer c.close(context.Background())
 			nc, _, err := c.await(t.Context())

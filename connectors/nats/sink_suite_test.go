@@ -64,10 +64,7 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 				p := newProxy(t, srv.Addr().String())
 				return connectortest.Downstream{
 					Spec: func(t testing.TB) *connectors.SinkSpec {
-						if plain {
-							return plainSink(t, p.addr, c.Name)
-						}
-						return connectortest.SinkSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+c.Name, "subject: '"+c.Name+".{{ topic }}'")
+						return connectortest.SinkSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+c.Name, "subject: '"+c.Name+".{{ topic }}'", fmt.Sprintf("plain: %v", plain))
 					},
 					Read:     func(t testing.TB, n int) []connectors.Message { return readStream(t, stream, n) },
 					Break:    func(testing.TB) { p.refuse(true) },
@@ -84,18 +81,6 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 	t.Run("pipelined", func(t *testing.T) { suite(t, false, stock) })
 	t.Run("fast plain", func(t *testing.T) { suite(t, true, batched) })
 	t.Run("pipelined plain", func(t *testing.T) { suite(t, true, stock) })
-}
-
-// plainSink is the sink of the suite over the plain link.
-func plainSink(t testing.TB, address, stream string) *connectors.SinkSpec {
-	about := connectors.About{Route: "suite"}
-	c := jetStreamSinkDefaults(about)
-	c.Servers, c.Stream, c.Subject, c.plain = connectors.List{address}, stream, stream+".{{ topic }}", true
-	spec, err := jetStreamSinkSpec(c, about)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
 }
 
 // readStream returns all messages of a stream once there are n.
