@@ -25,7 +25,8 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 	x := p.measure(&e, room)
 	l := s.payloads.get(&x)
 	b := &connectors.Batch{Partition: s.cfg.Stream, Memory: x.memory()}
-	sp, stamp := &span{payload: l}, int64(0)
+	sp := &span{payload: l}
+	var last delivery
 	for more := true; more; {
 		if !l.fits(&e) {
 			p.putBack(e)
@@ -48,12 +49,11 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 		}
 		e.drop()
 		l.keep(list)
-		m := connectors.Message{Subject: f.subject, Value: f.data, Time: time.Unix(0, e.time), Offset: int64(e.Stream)}
-		restoreList(&m, list[:len(list):len(list)])
-		b.Memory += beside(&m, list)
-		l.messages = append(l.messages, m)
-		sp.at, stamp = e.sequences, e.time
-		s.lag.Store(int64(e.pending))
+		m := l.next()
+		m.Subject, m.Value, m.Time, m.Offset = f.subject, f.data, time.Unix(0, e.time), int64(e.Stream)
+		restoreList(m, list[:len(list):len(list)])
+		b.Memory += beside(m, list)
+		last = e.delivery
 		if !sound {
 			b.Reject = errHeaders
 			break
@@ -63,7 +63,9 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 		}
 		e, more = s.ready(p)
 	}
-	s.finish(p, b, sp, stamp)
+	sp.at = last.sequences
+	s.lag.Store(int64(last.pending))
+	s.finish(p, b, sp, last.time)
 	return b, nil
 }
 

@@ -69,6 +69,12 @@ func (l *payload) copy(e *entry) frame {
 	return f
 }
 
+// next returns the next message, which is empty.
+func (l *payload) next() *connectors.Message {
+	l.messages = l.messages[:len(l.messages)+1]
+	return &l.messages[len(l.messages)-1]
+}
+
 // parse reads the headers of a frame that copy returned, and reports whether they can be read.
 func (l *payload) parse(head []byte) (list []connectors.Header, sound bool) {
 	if len(head) == 0 {
