@@ -129,4 +129,10 @@ func (r *Route) status() (s RouteStatus, waited map[holdup]time.Duration, stalls
 	return r.read(), r.tracker.copyWaited(), r.tracker.stalls, false
 }
 
+func (r *Route) stalls() []StallStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tracker.latest()
+}
+
 func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }

@@ -263,3 +263,41 @@ func TestMissedPolls(t *testing.T) {
 		t.Errorf("%d spans, %d marks", r.stalls, roots)
 	}
 }
+
+// The latest stalls are listed with who held them, the one that goes on included, and no more than a bound.
+func TestStallsAreListed(t *testing.T) {
+	play(t, func(c *script) {
+		c.connect()
+		for range keptStalls + 2 {
+			c.full(flowcontrol.BlockerRetry)
+			c.sleep(200 * time.Millisecond)
+			c.room()
+			c.sleep(2 * time.Second)
+		}
+		c.full(flowcontrol.BlockerAck)
+		began := time.Now()
+		c.sleep(3 * time.Second)
+		all := c.tel.Stalls("orders")
+		if len(all) != keptStalls+1 {
+			t.Fatalf("%d stalls", len(all))
+		}
+		want := []StallStatus{
+			{Begin: began.Add(-2200 * time.Millisecond), End: began.Add(-2 * time.Second), Cause: flowcontrol.CauseMessages, Blocker: flowcontrol.BlockerRetry, Waited: 0.2, Longest: 0.2},
+			{Begin: began, Cause: flowcontrol.CauseMessages, Blocker: flowcontrol.BlockerAck, Waited: 3, Longest: 3, Stalled: 2},
+		}
+		got := all[keptStalls-1:]
+		for i := range got {
+			if len(got[i].TraceID) != 32 {
+				t.Errorf("trace id %q", got[i].TraceID)
+			}
+			got[i].TraceID = ""
+		}
+		within := cmp.Comparer(func(a, b float64) bool { return a-b < 0.6 && b-a < 0.6 }) // as of the last poll
+		if diff := cmp.Diff(want, got, within); diff != "" {
+			t.Errorf("stalls (-want +got):\n%s", diff)
+		}
+		if none := c.tel.Stalls("other"); none != nil {
+			t.Errorf("stalls of no route: %v", none)
+		}
+	})
+}

@@ -8,6 +8,17 @@ import (
 	"github.com/sluice-bridge/sluice/flowcontrol"
 )
 
+// ProcessStatus is what /status answers, and what the page, `sluice status` and `sluice top` are drawn from.
+type ProcessStatus struct {
+	Version  string        `json:"version"`
+	Instance string        `json:"instance"`
+	Started  time.Time     `json:"started"`
+	Time     time.Time     `json:"time"` // when this was read: ages count to it, not to the reader's clock
+	Draining bool          `json:"draining"`
+	TraceURL string        `json:"trace_url,omitempty"` // where a trace is shown; {trace_id} stands for its id
+	Routes   []RouteStatus `json:"routes"`
+}
+
 // RouteStatus is everything there is to know of a route at one moment. Metrics, spans, log lines,
 // /status and the terminal are all made from it, so that they cannot contradict each other.
 type RouteStatus struct {
@@ -34,6 +45,7 @@ type RouteStatus struct {
 	Window   WindowStatus `json:"window"`
 	InFlight []LaneStatus `json:"in_flight,omitempty"` // lanes that hold messages, the oldest first, at most 16
 
+	Stalls  []StallStatus  `json:"stalls,omitempty"`  // the latest, oldest first, at most 32; from Telemetry.Stalls
 	Gaps    []GapStatus    `json:"gaps,omitempty"`    // the latest, oldest first, at most 16
 	Actions []ActionStatus `json:"actions,omitempty"` // of operators: the latest, oldest first, at most 8
 
@@ -50,6 +62,18 @@ type RouteStatus struct {
 
 	// Clock is the source time by state, and the episodes of waiting for room.
 	Clock flowcontrol.Reading `json:"clock"`
+}
+
+// StallStatus is an episode of waiting for room that became a span. Durations are in seconds.
+type StallStatus struct {
+	Begin   time.Time           `json:"begin"`
+	End     time.Time           `json:"end,omitzero"`       // of its last wait; zero while it goes on
+	Cause   flowcontrol.Cause   `json:"cause"`              // the bound that was full for longest
+	Blocker flowcontrol.Blocker `json:"blocker"`            // who held the room for longest; empty: not seen
+	Waited  float64             `json:"waited"`             // sum of the waits
+	Longest float64             `json:"longest"`            // of the waits
+	Stalled float64             `json:"stalled"`            // how much of it went without an acknowledgement
+	TraceID string              `json:"trace_id,omitempty"` // empty: traces are off
 }
 
 // HaltStatus is why a route waits for an operator.

@@ -157,6 +157,20 @@ func (t *Telemetry) snapshot() []*Route {
 	return slices.Clone(t.routes)
 }
 
+// Stalls returns the latest stalls of a watched route, oldest first: spans that have ended and the one that
+// is open. It waits for a poll of the route that is going on.
+func (t *Telemetry) Stalls(route string) []StallStatus {
+	if t == nil {
+		return nil
+	}
+	for _, r := range t.snapshot() {
+		if r.name == route {
+			return r.stalls()
+		}
+	}
+	return nil
+}
+
 // Shutdown stops the routes that are still watched, sends what is queued and releases everything. It
 // returns when that is done or ctx ends, whichever is first, even if a collector neither answers nor
 // refuses. It is called once.

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/sluice-bridge/sluice/flowcontrol"
 )
+
+// keptStalls is how many episodes that are over a status shows.
+const keptStalls = 31
 
 // minStall is how much waiting an episode needs to become a span: a route that runs at the sink's pace
 // waits for milliseconds again and again.
@@ -32,7 +36,8 @@ type tracker struct {
 	done    uint64   // the latest episode that is over
 	current *episode // nil between episodes
 	waited  map[holdup]time.Duration
-	stalls  uint64 // spans begun
+	stalls  uint64        // spans begun
+	past    []StallStatus // spans ended, the latest, oldest first, at most keptStalls
 }
 
 // episode is the one that is going on.
@@ -159,6 +164,10 @@ func (t *tracker) finish(end time.Time, s *RouteStatus, outcome string) {
 		return
 	}
 	h := longest(c.waited)
+	if len(t.past) == keptStalls {
+		t.past = slices.Delete(t.past, 0, 1)
+	}
+	t.past = append(t.past, c.status(end))
 	if c.segment.sequence > 0 {
 		t.emit(c, end.Sub(c.latest.Begin), s)
 	}
@@ -176,6 +185,28 @@ func (t *tracker) finish(end time.Time, s *RouteStatus, outcome string) {
 	c.span.End(trace.WithTimestamp(end))
 	t.mark(&mark{context: c.mark.context, begin: c.mark.begin, end: end})
 	t.ended(c.context(), t.route, h, end.Sub(c.latest.Begin))
+}
+
+// latest returns the spans that ended last and the one that is open.
+func (t *tracker) latest() []StallStatus {
+	all := slices.Clone(t.past)
+	if t.current != nil && t.current.span != nil {
+		all = append(all, t.current.status(time.Time{}))
+	}
+	return all
+}
+
+// status returns what is known of the episode. end is zero while it goes on.
+func (c *episode) status(end time.Time) StallStatus {
+	h := longest(c.waited)
+	s := StallStatus{
+		Begin: c.latest.Begin, End: end, Cause: h.cause, Blocker: h.blocker,
+		Waited: seconds(c.latest.Waited), Longest: seconds(c.latest.Longest), Stalled: seconds(c.latest.Stalled),
+	}
+	if id := c.span.SpanContext().TraceID(); id.IsValid() {
+		s.TraceID = id.String()
+	}
+	return s
 }
 
 // context returns one that holds the root span, for its children and for exemplars.
