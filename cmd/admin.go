@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/cmd/config"
 	"github.com/sluice-bridge/sluice/telemetry"
+	"github.com/sluice-bridge/sluice/telemetry/web"
 )
 
 // routes is what the admin listener needs of a bridge.
@@ -34,11 +35,14 @@ type routes interface {
 type admin struct {
 	routes   routes
 	metrics  http.Handler
+	tel      *telemetry.Telemetry
 	token    string
+	traceURL string
 	draining atomic.Bool
 	build    build
 	instance string
 	started  time.Time
+	feed     *web.Feed // of the page
 }
 
 func (a *admin) handler() http.Handler {
@@ -47,6 +51,9 @@ func (a *admin) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics)
 	mux.Handle("GET /status", a.guard(a.status))
+	mux.Handle("GET /status/stream", a.guard(a.feed.ServeHTTP))
+	mux.Handle("GET /{$}", a.guard(web.Page().ServeHTTP))
+	mux.Handle("GET /assets/", a.guard(web.Page().ServeHTTP))
 	mux.Handle("POST /routes/{name}/resume", a.guard(a.known(a.resume)))
 	mux.Handle("GET /routes/{name}/position", a.guard(a.known(patient(a.positions))))
 	mux.Handle("POST /routes/{name}/position", a.guard(a.known(patient(a.setPosition))))
@@ -54,10 +61,14 @@ func (a *admin) handler() http.Handler {
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-// guard lets a request through that came over the loopback interface or has the token.
+// guard lets a request through that came over the loopback interface or has the token: as a bearer token,
+// or as the password of any name, which is what a browser can ask for.
 func (a *admin) guard(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		given, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !isBearer {
+			_, given, _ = r.BasicAuth()
+		}
 		authorized := a.token != "" && subtle.ConstantTimeCompare([]byte(given), []byte(a.token)) == 1
 		switch {
 		case authorized, a.token == "" && local(r):
@@ -65,7 +76,8 @@ func (a *admin) guard(next http.HandlerFunc) http.Handler {
 		case a.token == "":
 			writeText(w, http.StatusForbidden, "off loopback this needs admin.token in the configuration\n")
 		default:
-			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.Header().Add("WWW-Authenticate", "Bearer")
+			w.Header().Add("WWW-Authenticate", `Basic realm="sluice: the admin token is the password"`)
 			writeText(w, http.StatusUnauthorized, "this needs the admin token: Authorization: Bearer ...\n")
 		}
 	})
@@ -94,17 +106,20 @@ func loopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// statusAnswer is what /status answers.
-type statusAnswer struct {
-	Version  string                  `json:"version"`
-	Instance string                  `json:"instance"`
-	Started  time.Time               `json:"started"`
-	Draining bool                    `json:"draining"`
-	Routes   []telemetry.RouteStatus `json:"routes"`
+// read returns what /status answers and the page shows.
+func (a *admin) read() telemetry.ProcessStatus {
+	s := telemetry.ProcessStatus{
+		Version: a.build.Version, Instance: a.instance, Started: a.started, Time: time.Now(),
+		Draining: a.draining.Load(), TraceURL: a.traceURL, Routes: a.routes.Status(),
+	}
+	for i := range s.Routes {
+		s.Routes[i].Stalls = a.tel.Stalls(s.Routes[i].Route)
+	}
+	return s
 }
 
 func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, statusAnswer{a.build.Version, a.instance, a.started, a.draining.Load(), a.routes.Status()})
+	writeJSON(w, http.StatusOK, a.read())
 }
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
@@ -180,6 +195,7 @@ func (a *admin) serve(l net.Listener, log zerolog.Logger) (shutdown func(context
 		}
 	}()
 	return func(ctx context.Context) {
+		a.feed.Close() // streams do not end by themselves
 		if server.Shutdown(ctx) != nil {
 			// Requests that are still going on are cut.
 			_ = server.Close()

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
+	"github.com/sluice-bridge/sluice/telemetry/web"
 )
 
 type fakeRoutes []telemetry.RouteStatus
@@ -53,6 +54,9 @@ func TestAccess(t *testing.T) {
 	const here, there = "127.0.0.1:4280", "192.0.2.1:4280"
 	token := func(text string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+text) }
+	}
+	basic := func(text string) func(*http.Request) {
+		return func(r *http.Request) { r.SetBasicAuth("anyone", text) }
 	}
 	body := func(text string) func(*http.Request) {
 		return func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(text)) }
@@ -91,7 +95,18 @@ func TestAccess(t *testing.T) {
 		{"set of nonsense", "", "POST", "/routes/a/position", here, body(`{"two": "earliest"}`), 400},
 		{"set of far too much", "", "POST", "/routes/a/position", here, body(`{"to": "` + strings.Repeat("x", maxOrder) + `"}`), 400},
 		{"resume of nonsense", "", "POST", "/routes/a/resume", here, body(`{"drop": true}`), 400},
-		{"nothing", "", "GET", "/", here, nil, 404},
+		{"page here", "", "GET", "/", here, nil, 200},
+		{"page from afar", "", "GET", "/", there, nil, 403},
+		{"page without the token", "s3cret", "GET", "/", there, nil, 401},
+		{"page with the token as a password", "s3cret", "GET", "/", there, basic("s3cret"), 200},
+		{"page with a wrong password", "s3cret", "GET", "/assets/page.js", there, basic("s3cre"), 401},
+		{"stream from afar", "", "GET", "/status/stream", there, nil, 403},
+		{"stream without the token", "s3cret", "GET", "/status/stream", here, nil, 401},
+		{"resume by a web page with the password", "s3cret", "POST", "/routes/a/resume", there, func(r *http.Request) {
+			basic("s3cret")(r)
+			r.Header.Set("Origin", "https://evil.example")
+		}, 403},
+		{"nothing", "", "GET", "/nothing", here, nil, 404},
 	} {
 		a := &admin{
 			routes: fakeRoutes{{Route: "a", EverConnected: true}}, token: c.configured,
@@ -158,6 +173,7 @@ func TestHandlerPanics(t *testing.T) {
 	}
 	out := newBuffer()
 	a := &admin{routes: fakeRoutes{}, metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") })}
+	a.feed = web.NewFeed(a.read)
 	shutdown := a.serve(l, zerolog.New(out))
 	defer shutdown(t.Context())
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-bridge/sluice/cmd/config"
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/telemetry"
+	"github.com/sluice-bridge/sluice/telemetry/web"
 )
 
 const (
@@ -104,8 +105,10 @@ func (d *daemon) open(ctx context.Context, id string) error {
 	}
 	d.tel = tel
 	d.admin = &admin{
-		routes: d.bridge, metrics: tel.Handler(), token: d.cfg.Admin.Token, build: build, instance: id, started: time.Now(),
+		routes: d.bridge, metrics: tel.Handler(), tel: tel, token: d.cfg.Admin.Token, traceURL: t.TraceURL,
+		build: build, instance: id, started: time.Now(),
 	}
+	d.admin.feed = web.NewFeed(d.admin.read)
 	return nil
 }
 
@@ -115,7 +118,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 	closeAdmin := func(context.Context) {}
 	if listener != nil {
 		closeAdmin = d.admin.serve(listener, d.log)
-		d.log.Info().Str("address", "http://"+listener.Addr().String()).Msg("admin listens: /livez /readyz /metrics /status")
+		d.log.Info().Str("address", "http://"+listener.Addr().String()).Msg("admin listens: the live page, and /livez /readyz /metrics /status")
 	}
 	d.report.starting(d.bridge.Status())
 

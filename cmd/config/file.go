@@ -49,6 +49,9 @@ type Telemetry struct {
 	Headers  map[string]string `yaml:"headers"`  // sent with every export
 	Traces   string            `yaml:"traces"`   // otlp, console or none
 	Metrics  string            `yaml:"metrics"`  // otlp or none; /metrics is served in any case
+	// TraceURL is where people look at a trace, such as http://localhost:16686/trace/{trace_id}: the page
+	// links stalls to it. Empty: the page shows the ids.
+	TraceURL string `yaml:"trace_url"`
 }
 
 // routeFile is a route as written. The two ends are read key by key.

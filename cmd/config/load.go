@@ -222,4 +222,8 @@ func (r *reader) checkTop(s section, f *root) {
 	if u, err := url.Parse(tel.Endpoint); tel.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		fault("telemetry.endpoint", "such as http://localhost:4317; https sends by TLS", "the endpoint is not a URL with http:// or https://")
 	}
+	if u, err := url.Parse(tel.TraceURL); tel.TraceURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+		!strings.Contains(tel.TraceURL, "{trace_id}")) {
+		fault("telemetry.trace_url", "such as http://localhost:16686/trace/{trace_id}", "the trace URL is not one with http:// or https:// and {trace_id}")
+	}
 }

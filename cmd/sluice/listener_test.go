@@ -35,6 +35,7 @@ func answers(ctx context.Context, t *testing.T, at, token string) string {
 	for _, what := range []string{
 		"GET /livez", "GET /readyz", "GET /metrics", "GET /status", "GET /", "GET /config", "GET /debug/pprof/", "GET /debug/vars",
 		"POST /routes/orders/resume", "GET /routes/orders/position", "POST /routes/orders/position", "POST /livez", "PUT /status",
+		"GET /assets/page.js", "POST /", "POST /status/stream",
 	} {
 		method, path, _ := strings.Cut(what, " ")
 		r, err := http.NewRequestWithContext(ctx, method, "http://"+at+path, http.NoBody)
@@ -68,7 +69,7 @@ func TestOffLoopback(t *testing.T) {
 	const (
 		// The brokers are away, so nothing of theirs can be told or changed.
 		probes = "GET /livez 200, GET /readyz 503, GET /metrics 200"
-		more   = ", GET /status 200, POST /routes/orders/resume 409, GET /routes/orders/position 409, POST /routes/orders/position 409"
+		more   = ", GET /status 200, GET / 200, POST /routes/orders/resume 409, GET /routes/orders/position 409, POST /routes/orders/position 409, GET /assets/page.js 200"
 	)
 	for _, c := range []struct{ configured, given, here, there string }{
 		{"", "", probes + more, probes},
