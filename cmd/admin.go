@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"crypto/subtle"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,15 @@ import (
 	"github.com/sluice-bridge/sluice/telemetry/web"
 )
 
+// liveFor is how long the daemon's loop, which turns every second, may stand before the process is not
+// live: longer than any machine that swaps or migrates takes.
+const liveFor = 30 * time.Second
+
+// openapi describes what is answered.
+//
+//go:embed openapi.yaml
+var openapi string
+
 // routes is what the admin listener needs of a bridge.
 type routes interface {
 	Status() []telemetry.RouteStatus
@@ -39,6 +49,7 @@ type admin struct {
 	token    string
 	traceURL string
 	draining atomic.Bool
+	turned   atomic.Int64 // when the daemon's loop last looked at the routes, in Unix seconds; 0: not yet
 	build    build
 	instance string
 	started  time.Time
@@ -47,11 +58,12 @@ type admin struct {
 
 func (a *admin) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics)
 	mux.Handle("GET /status", a.guard(a.status))
 	mux.Handle("GET /status/stream", a.guard(a.feed.ServeHTTP))
+	mux.Handle("GET /openapi.yaml", a.guard(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, openapi) }))
 	mux.Handle("GET /{$}", a.guard(web.Page().ServeHTTP))
 	mux.Handle("GET /assets/", a.guard(web.Page().ServeHTTP))
 	mux.Handle("POST /routes/{name}/resume", a.guard(a.known(a.resume)))
@@ -120,6 +132,18 @@ func (a *admin) read() telemetry.ProcessStatus {
 
 func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, a.read())
+}
+
+// livez says whether the daemon's own loop turns, which takes every lock that moving messages does. Brokers
+// have no say: an outage must not restart the fleet.
+func (a *admin) livez(w http.ResponseWriter, _ *http.Request) {
+	if last := a.turned.Load(); last != 0 {
+		if still := time.Since(time.Unix(last, 0)); still > liveFor {
+			writeText(w, http.StatusServiceUnavailable, fmt.Sprintf("the daemon has not looked at its routes for %s\n", still.Round(time.Second)))
+			return
+		}
+	}
+	writeText(w, http.StatusOK, "ok\n")
 }
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -118,15 +118,22 @@ type routeView struct {
 
 func (a *app) status() *cobra.Command {
 	var asJSON bool
+	var until readiness
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the routes of a running daemon",
-		Long:  "Shows the routes of a running daemon. Exit code 0 if all are well, 1 if one is disconnected or halted,\n3 if no daemon answers.",
-		Args:  cobra.NoArgs,
+		Long: "Shows the routes of a running daemon. Exit code 0 if all are well, 1 if one is disconnected or halted,\n" +
+			"3 if no daemon answers. With --wait ready it first waits until /readyz says so: 1 if the daemon answers\n" +
+			"and is not ready in time, 3 if none answers.",
+		Args: cobra.NoArgs,
 	}
 	cl := a.clientFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "everything, as JSON")
+	until.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := until.await(c.Context(), cl); err != nil {
+			return err
+		}
 		body, err := cl.get(c.Context(), "/status")
 		if err != nil {
 			return err

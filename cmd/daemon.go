@@ -155,6 +155,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			all := d.bridge.Status()
 			d.report.look(all, now)
 			spare.look(all, now)
+			d.admin.turned.Store(time.Now().Unix())
 		case <-overdue:
 			// A connector that does not heed its context must not keep the process.
 			return d.verdict(&bridge.DrainError{Left: d.uncommitted()}, draining)

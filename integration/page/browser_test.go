@@ -167,14 +167,19 @@ func (b *tab) until(what, expression string) {
 	}
 }
 
-// picture keeps a screenshot where SLUICE_PICTURES says.
+// picture keeps a screenshot of the whole page where SLUICE_PICTURES says.
 func (b *tab) picture(name string) {
+	b.t.Helper()
+	b.shoot(name, chromedp.FullScreenshot(100))
+}
+
+func (b *tab) shoot(name string, shot chromedp.Action[[]byte]) {
 	b.t.Helper()
 	dir := os.Getenv("SLUICE_PICTURES")
 	if dir == "" {
 		return
 	}
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(b.ctx, shot)
 	err = errors.Join(err, os.MkdirAll(dir, 0o755))
 	if err = errors.Join(err, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600)); err != nil {
 		b.t.Error(err)

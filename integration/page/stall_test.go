@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/twmb/franz-go/pkg/kfake"
 
@@ -90,7 +91,7 @@ func check(t *testing.T, err error) {
 func TestStallIsSeen(t *testing.T) {
 	program(t)
 	s := newStage(t)
-	b := open(t, s.daemon.Admin+"/#orders", 1440, 1000)
+	b := open(t, s.daemon.Admin+"/#orders", 1440, 900)
 	row := func(name string) string {
 		return fmt.Sprintf(`document.querySelector("#routes tr[data-route=%s]")`, name)
 	}
@@ -109,7 +110,7 @@ func TestStallIsSeen(t *testing.T) {
 	b.until("limited no more", `document.querySelector("#stalls .kind")?.textContent === "stalled now"`)
 	b.until("five seconds of it", `/acknowledgement for ([5-9]|\d\d)/.test(document.querySelector("#sentence").textContent)`)
 	for selector, want := range map[string]string{
-		"#sentence": "the window is full of messages, and the sink has the messages and has not acknowledged them",
+		"#sentence": "the window is full of messages, and the sink has not acknowledged what it has",
 		"#counts":   "1 stalled",
 		"#advice":   "Look at the sink",
 		"#stalls":   "window.messages · sink.ack",
@@ -129,10 +130,11 @@ func TestStallIsSeen(t *testing.T) {
 	}
 	b.accessible("stalled, 1440 px")
 	b.picture("stall-1440")
+	b.shoot("page", chromedp.CaptureScreenshot()) // README's
 	b.size(320, 700)
 	b.accessible("stalled, 320 px")
 	b.picture("stall-320")
-	b.size(1440, 1000)
+	b.size(1440, 900)
 
 	s.proxy.Open()
 	b.until("no longer stalled", row("orders")+`.dataset.state !== "stalled"`)

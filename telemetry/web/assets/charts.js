@@ -7,6 +7,10 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const HEIGHT = { flowing: 0.5, limited: 0.7, stalled: 1, idle: 0.16, starved: 0.3, paused: 0.3, rebalancing: 0.4, disconnected: 0.9, standby: 0.16, halted: 1 };
 const HATCHED = ['stalled', 'halted', 'disconnected'];
 
+// Counts have no halves: their axes go in whole steps.
+const WHOLE = ['rate', 'lag'];
+const STEPS = [...Array(16).keys()].flatMap((k) => [10 ** k, 2 * 10 ** k, 5 * 10 ** k]);
+
 // runs returns the stretches of one state: {state, from, to} in seconds.
 function runs(r) {
   const all = [];
@@ -112,7 +116,7 @@ export class Charts {
       series: [{ value: (u, v) => (v == null ? '' : clock(1000 * v)) }, ...series],
       axes: [
         { stroke: ink, grid: band ? { show: false } : grid, ticks, font, size: 28, space: 64, values: (u, all) => all.map((v) => clock(1000 * v).slice(0, u.scales.x.max - u.scales.x.min > 300 ? 5 : 8)) },
-        { show: !band, stroke: ink, grid, ticks, font, size: 48, values, space: 28, splits: name === 'window' ? () => [0, 25, 50, 75, 90, 100] : undefined },
+        { show: !band, stroke: ink, grid, ticks, font, size: 48, values, space: 28, incrs: WHOLE.includes(name) ? STEPS : undefined, splits: name === 'window' ? () => [0, 25, 50, 75, 90, 100] : undefined },
       ],
       hooks: band ? { draw: [(u) => this.drawBand(u)] } : { drawClear: [(u) => this.shade(u)] },
       plugins: band ? [] : [tip()],

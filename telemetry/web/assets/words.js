@@ -28,7 +28,7 @@ export const CAUSES = {
 };
 
 export const BLOCKERS = {
-  'sink.ack': 'the sink has the messages and has not acknowledged them',
+  'sink.ack': 'the sink has not acknowledged what it has',
   'sink.retry': 'the sink refuses the messages; they are tried again',
   'sink.throttled': 'the sink asked to slow down',
   'sink.disconnected': 'the sink is away',
