@@ -57,15 +57,15 @@ type admin struct {
 }
 
 func (a *admin) handler() http.Handler {
-	mux := http.NewServeMux()
+	mux, page := http.NewServeMux(), web.Page()
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("GET /metrics", a.metrics)
 	mux.Handle("GET /status", a.guard(a.status))
 	mux.Handle("GET /status/stream", a.guard(a.feed.ServeHTTP))
 	mux.Handle("GET /openapi.yaml", a.guard(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, openapi) }))
-	mux.Handle("GET /{$}", a.guard(web.Page().ServeHTTP))
-	mux.Handle("GET /assets/", a.guard(web.Page().ServeHTTP))
+	mux.Handle("GET /{$}", a.guard(page.ServeHTTP))
+	mux.Handle("GET /assets/", a.guard(page.ServeHTTP))
 	mux.Handle("POST /routes/{name}/resume", a.guard(a.known(a.resume)))
 	mux.Handle("GET /routes/{name}/position", a.guard(a.known(patient(a.positions))))
 	mux.Handle("POST /routes/{name}/position", a.guard(a.known(patient(a.setPosition))))

@@ -22,7 +22,7 @@
 //	    max_hops: 8                               # bridges that a message may pass; more is a loop
 //	    accept_loss: []                           # losses taken by name, such as core_source
 //	  short: {from: "kafka://localhost:9092/orders", to: "jetstream://localhost:4222/ORDERS"}
-//	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}"}   # listen: off
+//	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}"}   # listen: off; a browser gives the token as the password
 //	log:      {level: info, format: auto}         # auto | console | json
 //	shutdown: {drain: 25s}
 //	telemetry: see type Telemetry

@@ -22,7 +22,8 @@ type root struct {
 // Admin is the HTTP listener for probes, metrics, status and resume.
 type Admin struct {
 	Listen string `yaml:"listen"` // host:port, or off
-	// Token lets /status and resume be used from beyond the loopback interface, as a bearer token.
+	// Token lets the page, /status and what changes routes be used from beyond the loopback interface: as a
+	// bearer token, or as the password of any name.
 	Token string `yaml:"token"`
 }
 

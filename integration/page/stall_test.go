@@ -131,6 +131,10 @@ func TestStallIsSeen(t *testing.T) {
 	b.accessible("stalled, 1440 px")
 	b.picture("stall-1440")
 	b.shoot("page", chromedp.CaptureScreenshot()) // README's
+	b.scheme("dark")
+	b.accessible("stalled, dark")
+	b.picture("stall-dark")
+	b.scheme("light")
 	b.size(320, 700)
 	b.accessible("stalled, 320 px")
 	b.picture("stall-320")

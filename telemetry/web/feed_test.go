@@ -242,3 +242,21 @@ func TestStream(t *testing.T) {
 		t.Errorf("after the end: %d", w.Code)
 	}
 }
+
+// BenchmarkLook is what a second of watching costs, however many watch.
+func BenchmarkLook(b *testing.B) {
+	for _, n := range []int{1, 200} {
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
+			s := &source{}
+			for i := range n {
+				s.routes = append(s.routes, fmt.Sprintf("route-%d", i))
+			}
+			f := NewFeed(s.read)
+			b.ReportAllocs()
+			for b.Loop() {
+				f.look()
+			}
+			b.SetBytes(int64(len(f.last)))
+		})
+	}
+}

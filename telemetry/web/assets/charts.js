@@ -111,7 +111,7 @@ export class Charts {
     const y = name === 'window' ? { range: [0, 108] } : band ? { range: [0, 1] } : { range: (u, min, max) => [0, Math.max(1, max * 1.1 || 1)] };
     return {
       width: Math.max(160, this.boxes[name].clientWidth), height: band ? 84 : 160, pxAlign: true,
-      padding: [8, 8, 0, band ? 24 : 0], legend: { show: false }, cursor: { show: !band, drag: { x: false, y: false }, y: false },
+      padding: [8, 26, 0, band ? 24 : 0], legend: { show: false }, cursor: { show: !band, drag: { x: false, y: false }, y: false },
       scales: { x: { time: true }, y },
       series: [{ value: (u, v) => (v == null ? '' : clock(1000 * v)) }, ...series],
       axes: [
