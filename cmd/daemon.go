@@ -148,6 +148,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 	draining, spare := false, giveBack{free: debug.FreeOSMemory}
 	var overdue <-chan time.Time
 	for {
+		d.admin.turned.Store(time.Now().Unix())
 		select {
 		case err := <-ended:
 			return d.verdict(err, draining)
@@ -155,7 +156,6 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			all := d.bridge.Status()
 			d.report.look(all, now)
 			spare.look(all, now)
-			d.admin.turned.Store(time.Now().Unix())
 		case <-overdue:
 			// A connector that does not heed its context must not keep the process.
 			return d.verdict(&bridge.DrainError{Left: d.uncommitted()}, draining)

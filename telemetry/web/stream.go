@@ -19,9 +19,6 @@ func (f *Feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer f.leave(c)
 	control := http.NewResponseController(w)
-	// The server's own deadlines are for requests that end. A connection that cannot be given another, a
-	// recorder of a test, is no reason to refuse.
-	_ = control.SetReadDeadline(time.Time{})
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -29,6 +26,8 @@ func (f *Feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no") // or a proxy holds events back
 	text := []byte("retry: 2000\n\n")
 	for ok := true; ok; {
+		// The server's own deadline is for answers that end. A connection that cannot be given another is no
+		// reason to refuse.
 		_ = control.SetWriteDeadline(time.Now().Add(writeWait))
 		if _, err := w.Write(text); err != nil {
 			return
