@@ -81,9 +81,9 @@ export function drawDetail(route, status, rate, now) {
   set(by('sentence'), sentence(route, now));
   set(by('advice'), advice(route));
   const w = route.window;
-  const bound = w.messages_now != null && w.messages_now < w.messages_limit ? `, bound now ${count(w.messages_now)}` : '';
+  const bound = w.adaptive ? `, bound now ${count(w.messages_now)}` : '';
   set(by('window-now'), `${count(w.messages)} of ${count(w.messages_limit)} messages${bound} · ${bytes(w.bytes)} of ${bytes(w.bytes_limit)}`);
-  by('key-now').hidden = w.messages_now == null;
+  by('key-now').hidden = !w.adaptive;
   set(by('rate-now'), `${short(rate.in)} fetched, ${short(rate.out)} acknowledged a second`);
   set(by('lag-now'), route.lag_known ? `${count(route.lag)} messages to read` : 'not known');
   const oldest = route.in_flight?.[0];

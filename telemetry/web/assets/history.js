@@ -35,7 +35,7 @@ export class History {
     const r = this.of(route.route);
     if (time <= (r.time.at(-1) ?? 0)) return;
     this.push(r, time, [stateNumber, route.window.messages, route.window.bytes, route.counts.fetched_messages,
-      route.counts.acknowledged_messages, route.lag_known ? route.lag : -1, oldestAge(route, time) ?? 0], route.window.messages_now ?? null);
+      route.counts.acknowledged_messages, route.lag_known ? route.lag : -1, oldestAge(route, time) ?? 0], route.window.adaptive ? route.window.messages_now : null);
   }
 
   push(r, time, values, now) {
