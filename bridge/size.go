@@ -79,7 +79,7 @@ func noteSink(share *flowcontrol.Share, ev connectors.Event) {
 	case connectors.Throttled:
 		share.Throttled(time.Now())
 	case connectors.Connected:
-		share.Reconnected()
+		share.Reconnected(time.Now())
 	}
 }
 

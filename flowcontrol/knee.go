@@ -28,6 +28,7 @@ type knee struct {
 	mean, at          float64 // residence last measured, and the limit then
 	gap               float64 // the usual longest gap between acknowledgements within a window of messages
 	spread            float64 // variance of the logarithm of a window's mean residence
+	silences          int     // since the last measure was finished
 	least, leastAt    float64 // the least residence of a base, and when it was measured
 	cut               float64 // when the sink asked for less
 	ceiling           float64 // above what it has not asked for less lately
@@ -67,6 +68,8 @@ const (
 	throttleFor  = 10  // seconds that nothing near what was throttled is tried again
 	throttleNear = 0.9 // of it
 	forgetAfter  = 600
+
+	usualSilences = 5 // more than this within one measure are none
 )
 
 func newKnee(most float64) knee {
@@ -89,7 +92,11 @@ func (k *knee) sample(now, messages, residence float64, pressed bool) {
 		return
 	}
 	if k.silent(gap, messages) {
-		// A silence of the sink says nothing of the limit, nor do the messages that waited through it.
+		// A silence of the sink says nothing of the limit, nor do the messages that waited through it. When
+		// there is nothing but silences, that is how the sink is now.
+		if k.silences++; k.silences > usualSilences {
+			k.mean, k.gap, k.silences = residence, 0, 0
+		}
 		m.skip(now, 1.05*m.limit, k.mean)
 		return
 	}
@@ -152,7 +159,7 @@ func (k *knee) between(a, b *measure) (e, deviation float64) {
 // finish ends the present measure.
 func (k *knee) finish(now float64) {
 	m := k.now
-	k.mean, k.at = m.mean(), m.limit
+	k.mean, k.at, k.silences = m.mean(), m.limit, 0
 	if k.ceiling < k.most && now-k.cut > throttleFor {
 		k.ceiling = k.most
 	}
@@ -178,6 +185,7 @@ func (k *knee) keep(now float64) {
 	if k.dwell--; k.dwell < 0 {
 		k.probing = true
 		k.set()
+		k.probing = k.limit != k.base // which have to differ to tell anything: a window of one message has no probe
 	}
 	k.measure(now)
 }
@@ -277,7 +285,7 @@ func (k *knee) throttled(now float64) {
 		return
 	}
 	k.cut = now
-	k.ceiling = math.Max(leastLimit, math.Min(k.ceiling, throttleNear*k.limit))
+	k.ceiling = math.Min(k.most, math.Max(leastLimit, math.Min(k.ceiling, throttleNear*k.limit)))
 	if !k.probing || k.base > k.ceiling {
 		k.base *= throttleCut
 	}
@@ -293,8 +301,18 @@ func (k *knee) resize(now, most float64) {
 	}
 }
 
-// forget gives up what was learnt of the sink's distance: it may be another sink.
-func (k *knee) forget() { k.least, k.doubt = math.Inf(1), 0.04 }
+// forget gives up what was learnt of the sink's distance, and the pair that is half measured: it may be
+// another sink. What was in flight while it was away is not measured.
+func (k *knee) forget(now float64) {
+	k.least, k.doubt = math.Inf(1), 0.04
+	if k.now.last == 0 {
+		return // nothing was measured yet
+	}
+	k.kept, k.probing = measure{}, false
+	k.set()
+	k.measure(now)
+	k.now.skip(now, 1.05*math.Max(k.before, k.limit), k.mean)
+}
 
 // asked is how much in flight the sink is worth. Where the largest limit holds the search down, the sink
 // is taken for one that alternates between a distance and its work, as a lane does that waits for each

@@ -124,10 +124,12 @@ func (m *Share) Throttled(now time.Time) {
 }
 
 // Reconnected says that the sink was away: it may have come back as another, at another distance.
-func (m *Share) Reconnected() {
-	m.sizer.mu.Lock()
-	defer m.sizer.mu.Unlock()
-	m.sizer.knee.forget()
+func (m *Share) Reconnected(now time.Time) {
+	s := m.sizer
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.knee.forget(s.at(now))
+	s.give(false)
 }
 
 // Advice returns what was found so far.
