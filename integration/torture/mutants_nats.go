@@ -17,10 +17,10 @@ func natsMutants() []*mutant {
 			{"connectors/nats/convert.go", "	if m.Value == nil {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n", "	if false {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n"},
 		}},
 		{"reads an empty message as none", []string{"content-back"}, []edit{
-			{"connectors/nats/jetstream_source.go", "		if m.Value == nil {\n			m.Value = []byte{}\n		}\n", "		if len(m.Value) == 0 {\n			m.Value = nil\n		}\n"},
+			{"connectors/nats/payload.go", "	f.data = add(e.data)\n", "	if f.data = add(e.data); len(e.data) == 0 {\n		f.data = nil\n	}\n"},
 		}},
 		{"does not count what a delivery takes", []string{"dead-back"}, []edit{
-			{"connectors/nats/jetstream_source.go", "		b.Memory += e.memory\n", ""},
+			{"connectors/nats/jetstream_source_batch.go", "Memory: x.memory()", "Memory: 0"},
 		}},
 		{"acknowledges all that it has read", []string{"killed-back"}, []edit{
 			{"connectors/nats/jetstream_source_commit.go", "	err := s.acknowledgeTo(ctx, p, sp.at)\n", "	err := s.acknowledgeTo(ctx, p, p.last)\n"},
