@@ -45,8 +45,7 @@ func (c *conn) barrier(ctx context.Context, nc *nats.Conn, life <-chan struct{})
 	}
 }
 
-// flush waits for the server's PONG and for asyncError to have been told what came before it: nats.go
-// notes an error before it answers the flush, and calls back from another goroutine.
+// flush waits for the server's PONG and for asyncError to have been told what came before it.
 func (c *conn) flush(ctx context.Context, nc *nats.Conn) error {
 	if _, ok := ctx.Deadline(); !ok {
 		// nats.go wants a deadline; a connection that is silent for so long is given up anyway.
@@ -57,18 +56,32 @@ func (c *conn) flush(ctx context.Context, nc *nats.Conn) error {
 	if err := nc.FlushWithContext(ctx); err != nil {
 		return err
 	}
-	last := nc.LastError()
-	if !errors.Is(last, nats.ErrPermissionViolation) {
-		return nil
-	}
-	for range 1000 {
-		c.mu.Lock()
-		seen := c.seen
-		c.mu.Unlock()
-		if errors.Is(seen, last) {
-			return nil
-		}
-		wait(ctx, time.Millisecond)
-	}
+	c.heard(ctx, nc)
 	return nil
+}
+
+// heard returns when asyncError has been told of the violation that nats.go has read last: the goroutine that
+// reads notes it before it reads on, and another one calls back.
+func (c *conn) heard(ctx context.Context, nc *nats.Conn) {
+	done := make(chan struct{})
+	go func() { // as in barrier
+		defer close(done)
+		last := nc.LastError()
+		if !errors.Is(last, nats.ErrPermissionViolation) {
+			return
+		}
+		for range 1000 {
+			c.mu.Lock()
+			seen := c.seen
+			c.mu.Unlock()
+			if errors.Is(seen, last) || ctx.Err() != nil {
+				return
+			}
+			wait(ctx, time.Millisecond)
+		}
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }

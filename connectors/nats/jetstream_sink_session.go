@@ -50,6 +50,7 @@ func (i *sinkStream) discards() bool {
 
 // session is a stream that can be written to over one life of the connection. It does not change.
 type session struct {
+	nc         *nats.Conn
 	link       link
 	life       <-chan struct{} // closed when the connection is lost
 	begun      time.Time       // when the connection was found to stand
@@ -140,7 +141,7 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 		return nil, err
 	}
 	return &session{
-		link: link, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
+		nc: nc, link: link, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
 		origin: originOf(nc, stream.Created, s.cfg.Stream),
 		fast:   s.cfg.Mode != "pipelined" && stream.Config.AllowBatched,
 	}, nil

@@ -100,9 +100,14 @@ func (s *jetStreamSink) account(ctx context.Context, w *outgoing, sess *session,
 				Msg("jetstream sink cannot know whether messages are stored; they are sent again")
 		}
 	}
-	if denied := s.denied(f, w, sent); denied != nil && o.done < sent {
-		w.advance(o)
-		return denied
+	if o.done < sent {
+		if lost == nil {
+			s.conn.heard(ctx, sess.nc) // the answers of those behind it may have been faster
+		}
+		if denied := s.denied(f, w, sent); denied != nil {
+			w.advance(o)
+			return denied
+		}
 	}
 	w.advance(o)
 	if o.err != nil {
