@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -145,7 +144,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error) error {
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
-	draining, spare := false, giveBack{free: debug.FreeOSMemory}
+	draining, spare := false, giveBack{free: freeMemory}
 	var overdue <-chan time.Time
 	for {
 		d.admin.turned.Store(time.Now().Unix())

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"math"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -110,6 +111,12 @@ func (g *giveBack) look(all []telemetry.RouteStatus, now time.Time) {
 		g.free()
 		g.most, g.since = held, now
 	}
+}
+
+// freeMemory collects twice, for what is kept in a pool outlives one collection, and gives back what is free.
+func freeMemory() {
+	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 func mebibytes(bytes int64) string { return strconv.FormatInt(bytes>>20, 10) + "MiB" }

