@@ -43,11 +43,15 @@ func TestBudgetIsShared(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- b.Run(t.Context()) }()
 		const watched = 20
-		for range watched * 10 {
+		stalled := 0 // samples, of the second half
+		for i := range watched * 10 {
 			time.Sleep(time.Second / 10)
 			var held int64
-			for _, r := range b.Status() {
+			for k, r := range b.Status() {
 				held += r.Window.Bytes
+				if k == 0 && i >= watched*5 && r.State == flowcontrol.Stalled {
+					stalled++
+				}
 			}
 			if held > b.bytes {
 				t.Fatalf("%d bytes held of %d", held, b.bytes)
@@ -55,8 +59,9 @@ func TestBudgetIsShared(t *testing.T) {
 		}
 		for i, r := range b.Status() {
 			if i == 0 {
-				if r.State != flowcontrol.Stalled || r.Cause != flowcontrol.CauseBudget || r.Blocker != flowcontrol.BlockerAck {
-					t.Errorf("%v by %v, %v with %+v", r.State, r.Cause, r.Blocker, r.Window)
+				// Now and then the others leave a little more to it, which begins a wait of its own.
+				if stalled < watched*5/2 || r.Cause != flowcontrol.CauseBudget || r.Blocker != flowcontrol.BlockerAck {
+					t.Errorf("stalled in %d of %d samples; %v by %v, %v with %+v", stalled, watched*5, r.State, r.Cause, r.Blocker, r.Window)
 				}
 				if !strings.Contains(r.Memory, "x 8.5 MiB window") {
 					t.Errorf("%s", r.Memory)
