@@ -102,11 +102,12 @@ export class Table {
     }
   }
 
+  // filter looks at the words of a row only: a rate of 1,042 is not route-042.
   filter() {
     const wanted = this.find.value.trim().toLowerCase();
     let shown = 0;
     for (const row of this.rows.values()) {
-      const hidden = wanted !== '' && !row.text.join(' ').toLowerCase().includes(wanted);
+      const hidden = wanted !== '' && ![0, 1, 2, 8].some((i) => row.text[i].toLowerCase().includes(wanted));
       if (row.tr.hidden !== hidden) row.tr.hidden = hidden;
       if (!hidden) shown++;
     }
