@@ -19,7 +19,7 @@ import (
 func numbered(i int) *nats.Msg {
 	size := (i * 37) % 2000
 	if i%97 == 0 {
-		size = largeFrame + i
+		size = largeFrame*(1+i/97%8) + i // up to all of a block
 	}
 	m := nats.NewMsg("s.x")
 	if i%3 > 0 {

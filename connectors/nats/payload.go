@@ -93,10 +93,11 @@ func (l *payload) keep(list []connectors.Header) {
 // lasting is how many bytes of a frame are copied.
 func (f *frame) lasting() int { return len(f.subject) + len(f.head) + len(f.data) }
 
-// ownMemory reports whether nothing else is of the memory of a message, which then need not be copied.
+// ownMemory reports whether nothing else is of the memory of a message, which then need not be copied. A block
+// that is read into again is never one message's, however much of it the message fills.
 func ownMemory(f *frame, b *block) bool {
 	n := f.lasting()
-	return n > largeFrame && (b == nil || len(b.bytes) < 2*n)
+	return n > largeFrame && (b == nil || b.pool == nil && len(b.bytes) < 2*n)
 }
 
 // extent is what some messages take.
