@@ -32,6 +32,16 @@ func (a *arrival) release() {
 	a.pool.Put(a)
 }
 
+// join puts the frames of b behind those of a, and releases b, where they are of one subject and block.
+func (a *arrival) join(b *arrival) bool {
+	if a.subject != b.subject || a.block != b.block || len(a.frames)+len(b.frames) > maxArrival {
+		return false
+	}
+	a.frames = append(a.frames, b.frames...)
+	b.release()
+	return true
+}
+
 // maxArrival is how many frames come in one arrival, so that its reader can begin with them.
 const maxArrival = 512
 
@@ -60,9 +70,13 @@ type arrivals struct {
 
 func newArrivals() *arrivals { return &arrivals{wake: make(chan struct{}, 1)} }
 
+// put takes an arrival over. What is of one block and was not taken yet becomes one, or a server that sends
+// little at a time would have many of them in use.
 func (q *arrivals) put(a *arrival) {
 	q.mu.Lock()
-	q.list = append(q.list, a)
+	if n := len(q.list); n == 0 || !q.list[n-1].join(a) {
+		q.list = append(q.list, a)
+	}
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:

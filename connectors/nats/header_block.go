@@ -67,7 +67,11 @@ func cutLine(text []byte) (first, rest []byte, ok bool) {
 	if end < 0 {
 		return nil, nil, false
 	}
-	return bytes.TrimSuffix(text[:end], []byte{'\r'}), text[end+1:], true
+	first, rest = text[:end], text[end+1:]
+	if end > 0 && first[end-1] == '\r' {
+		first = first[:end-1]
+	}
+	return first, rest, true
 }
 
 // appendBlock is the inverse of nats.DecodeHeadersMsg, but for a status, which becomes two headers.
