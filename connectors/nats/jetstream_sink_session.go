@@ -131,6 +131,10 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 	if err := s.replies.subscribe(ctx, nc, link, socket); err != nil {
 		return nil, fmt.Errorf("nats %s: subscribe to the sink's inbox: %w", s.conn.servers, explain(err))
 	}
+	at, err := serverInfoOf(nc)
+	if err != nil {
+		return nil, err
+	}
 	stream, err := s.readStream(ctx)
 	if err == nil && stream.State.LastSeq < s.floor.Load() {
 		// Shorter than it was. A leader that was just elected may not have applied all it has.
@@ -142,7 +146,7 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 	}
 	return &session{
 		nc: nc, link: link, life: life, begun: time.Now(), stream: stream, maxPayload: nc.MaxPayload(),
-		origin: originOf(nc, stream.Created, s.cfg.Stream),
+		origin: at.origin(stream.Created, s.cfg.Stream),
 		fast:   s.cfg.Mode != "pipelined" && stream.Config.AllowBatched,
 	}, nil
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
@@ -30,11 +28,11 @@ func sourceFacts(c *JetStreamSourceConfig) connectors.Facts {
 }
 
 // describe sets the facts that only a connected source knows.
-func (s *jetStreamSource) describe(nc *nats.Conn, stream *streamInfo, info *consumerInfo, owned bool) {
+func (s *jetStreamSource) describe(at *serverInfo, stream *streamInfo, info *consumerInfo, owned bool) {
 	f := sourceFacts(&s.cfg)
 	f.Memory = max(redeliveryBytes, grown(s.conn.maxPayload())+messageOverhead) + readBlocks
 	if !owned && !s.cfg.Shared {
-		f.Order = "none: the durable cannot be owned (the server is " + nc.ConnectedServerVersion() +
+		f.Order = "none: the durable cannot be owned (the server is " + at.version +
 			", owning needs 2.14 and the right to change the durable), so messages are acknowledged one by one"
 	}
 	if info.config.MaxDeliver > 0 {
@@ -46,7 +44,7 @@ func (s *jetStreamSource) describe(nc *nats.Conn, stream *streamInfo, info *cons
 	}
 	s.mu.Lock()
 	s.facts = f
-	s.origin = originOf(nc, stream.Created, s.cfg.Stream)
+	s.origin = at.origin(stream.Created, s.cfg.Stream)
 	s.mu.Unlock()
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -121,11 +119,15 @@ func (s *jetStreamSource) runSession(ctx context.Context) error {
 // beginSession looks at what there is and returns a session that may be lent, and whether its durable
 // leaves messages out.
 func (s *jetStreamSource) beginSession(ctx context.Context, nc *nats.Conn) (p *pullSession, filtered bool, err error) {
-	stream, info, err := s.look(ctx, nc)
+	at, err := serverInfoOf(nc)
 	if err != nil {
 		return nil, false, err
 	}
-	owned := !s.cfg.Shared && canReset(nc)
+	stream, info, err := s.look(ctx, &at)
+	if err != nil {
+		return nil, false, err
+	}
+	owned := !s.cfg.Shared && at.canReset()
 	if owned {
 		p, err = s.begin(ctx, nc, stream, info)
 		var denied *DeniedError
@@ -142,11 +144,11 @@ func (s *jetStreamSource) beginSession(ctx context.Context, nc *nats.Conn) (p *p
 		}
 	}
 	if !owned {
-		if p, err = s.beginUnowned(nc, info); err != nil {
+		if p, err = s.beginUnowned(nc, &at, info); err != nil {
 			return nil, false, err
 		}
 	}
-	s.describe(nc, stream, info, owned)
+	s.describe(&at, stream, info, owned)
 	return p, len(info.config.filters()) > 0 || stream.sparse(), nil
 }
 
@@ -159,17 +161,8 @@ func (s *jetStreamSource) noteLife(life <-chan struct{}) {
 	}
 }
 
-// canReset reports whether the server knows CONSUMER.RESET, which came with 2.14.
-func canReset(nc *nats.Conn) bool {
-	major, rest, _ := strings.Cut(nc.ConnectedServerVersion(), ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	a, err := strconv.Atoi(major)
-	b, err2 := strconv.Atoi(minor)
-	return err == nil && err2 == nil && (a > 2 || a == 2 && b >= 14)
-}
-
 // look finds the stream and the durable, and creates the durable where it may.
-func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo, *consumerInfo, error) {
+func (s *jetStreamSource) look(ctx context.Context, at *serverInfo) (*streamInfo, *consumerInfo, error) {
 	stream, err := s.durable.streamInfo(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -186,10 +179,10 @@ func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo,
 		if s.known {
 			// It was deleted while we read it: go on where we are, not where the configuration starts.
 			from = int64(s.settled.Load()) + 1
-		} else if err := s.unpositioned(ctx, nc, stream); err != nil {
+		} else if err := s.unpositioned(ctx, at, stream); err != nil {
 			return nil, nil, err
 		}
-		if err := s.durable.create(ctx, s.newDurable(from, stream, s.explicitAcks(nc, stream))); err != nil && !isAPIError(err, errCodeConsumerExists) {
+		if err := s.durable.create(ctx, s.newDurable(from, stream, s.explicitAcks(at, stream))); err != nil && !isAPIError(err, errCodeConsumerExists) {
 			return nil, nil, err
 		}
 		info, err = s.durable.info(ctx)
@@ -205,9 +198,9 @@ func (s *jetStreamSource) look(ctx context.Context, nc *nats.Conn) (*streamInfo,
 
 // unpositioned asks the bridge whether a durable that does not exist is new. If it is not, another instance
 // may have made it meanwhile.
-func (s *jetStreamSource) unpositioned(ctx context.Context, nc *nats.Conn, stream *streamInfo) error {
+func (s *jetStreamSource) unpositioned(ctx context.Context, at *serverInfo, stream *streamInfo) error {
 	lost := s.env.Host.Unpositioned(ctx, connectors.Range{
-		Partition: s.cfg.Stream, Origin: originOf(nc, stream.Created, s.cfg.Stream),
+		Partition: s.cfg.Stream, Origin: at.origin(stream.Created, s.cfg.Stream),
 		First: int64(max(1, stream.State.FirstSeq)), End: int64(stream.State.LastSeq) + 1,
 	})
 	if !connectors.IsPermanent(lost) {
@@ -221,8 +214,8 @@ func (s *jetStreamSource) unpositioned(ctx context.Context, nc *nats.Conn, strea
 }
 
 // explicitAcks tells whether a new durable has to have every message acknowledged by itself.
-func (s *jetStreamSource) explicitAcks(nc *nats.Conn, stream *streamInfo) bool {
-	return s.cfg.Shared || !canReset(nc) || stream.Config.Retention == "workqueue"
+func (s *jetStreamSource) explicitAcks(at *serverInfo, stream *streamInfo) bool {
+	return s.cfg.Shared || !at.canReset() || stream.Config.Retention == "workqueue"
 }
 
 // sameStream checks that the stream is the one that was read before.
@@ -297,10 +290,10 @@ func (s *jetStreamSource) begin(ctx context.Context, nc *nats.Conn, stream *stre
 }
 
 // beginUnowned returns a session that shares the durable with whoever else reads it.
-func (s *jetStreamSource) beginUnowned(nc *nats.Conn, info *consumerInfo) (*pullSession, error) {
+func (s *jetStreamSource) beginUnowned(nc *nats.Conn, at *serverInfo, info *consumerInfo) (*pullSession, error) {
 	if info.config.AckPolicy != "explicit" {
 		return nil, connectors.Halt("durable_not_owned", "", fmt.Errorf("%s has ack policy %s, which loses messages unless it has one owner, and owning needs a server of 2.14 or later, this is %s; use a durable with ack policy explicit",
-			s.place(), info.config.AckPolicy, nc.ConnectedServerVersion()))
+			s.place(), info.config.AckPolicy, at.version))
 	}
 	s.flights.keepTwins()
 	p := newPullSession(nc, s.conn, &s.durable, &info.config, s.window)

@@ -63,12 +63,16 @@ func (l *streamLog) Ranges(ctx context.Context) ([]connectors.Range, error) {
 	if err != nil {
 		return nil, err
 	}
+	at, err := serverInfoOf(nc)
+	if err != nil {
+		return nil, err
+	}
 	info, err := l.durable.streamInfo(ctx)
 	if err != nil {
 		return nil, forbidden(err)
 	}
 	r := connectors.Range{
-		Partition: l.durable.stream, Origin: originOf(nc, info.Created, l.durable.stream),
+		Partition: l.durable.stream, Origin: at.origin(info.Created, l.durable.stream),
 		First: int64(max(1, info.State.FirstSeq)), End: int64(info.State.LastSeq) + 1,
 		// What somebody has deleted from a sink by hand is missing there.
 		Sparse: info.sparse() || l.durable.name != "" && info.State.Deleted > 0,

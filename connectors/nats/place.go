@@ -4,11 +4,7 @@ import (
 	"context"
 	"net"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -52,17 +48,4 @@ func (s *jetStreamSink) Place(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return sess.origin, nil
-}
-
-// originOf names a stream world-wide and lastingly: a server that was given no name makes up another one
-// whenever it starts, but its streams keep the time they were created at.
-func originOf(nc *nats.Conn, created time.Time, stream string) string {
-	home := nc.ConnectedClusterName()
-	if home == "" {
-		home = nc.ConnectedServerName()
-	}
-	if home == nc.ConnectedServerId() {
-		home = strconv.FormatInt(created.UnixNano(), 10)
-	}
-	return "nats:" + home + "/" + stream
 }

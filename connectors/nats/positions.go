@@ -41,11 +41,15 @@ func (p positions) Committed(ctx context.Context) ([]connectors.Position, error)
 	if err != nil {
 		return nil, err
 	}
+	server, err := serverInfoOf(nc)
+	if err != nil {
+		return nil, err
+	}
 	stream, err := p.s.durable.streamInfo(ctx)
 	if err != nil {
 		return nil, err
 	}
-	at := connectors.Position{Partition: p.s.cfg.Stream, Origin: originOf(nc, stream.Created, p.s.cfg.Stream)}
+	at := connectors.Position{Partition: p.s.cfg.Stream, Origin: server.origin(stream.Created, p.s.cfg.Stream)}
 	info, err := p.s.durable.info(ctx)
 	switch {
 	case isAPIError(err, errCodeConsumerNotFound):
@@ -77,21 +81,25 @@ func (p positions) Set(ctx context.Context, next map[string]int64) error {
 	if err != nil {
 		return err
 	}
+	at, err := serverInfoOf(nc)
+	if err != nil {
+		return err
+	}
 	info, err := p.s.durable.info(ctx)
 	if isAPIError(err, errCodeConsumerNotFound) {
-		return p.create(ctx, nc, seq)
+		return p.create(ctx, &at, seq)
 	}
 	if err != nil {
 		return err
 	}
-	if err := p.unread(ctx, nc, info); err != nil {
+	if err := p.unread(ctx, &at, info); err != nil {
 		return err
 	}
-	return p.move(ctx, nc, info, seq)
+	return p.move(ctx, nc, &at, info, seq)
 }
 
 // create makes a durable that begins at seq.
-func (p positions) create(ctx context.Context, nc *nats.Conn, seq int64) error {
+func (p positions) create(ctx context.Context, at *serverInfo, seq int64) error {
 	s := p.s
 	if !s.cfg.Consumer.Create {
 		return fmt.Errorf("%s does not exist, and consumer.create is false: create it with the start sequence %d", s.place(), seq)
@@ -100,14 +108,14 @@ func (p positions) create(ctx context.Context, nc *nats.Conn, seq int64) error {
 	if err != nil {
 		return err
 	}
-	return s.durable.create(ctx, s.newDurable(seq, info, s.explicitAcks(nc, info)))
+	return s.durable.create(ctx, s.newDurable(seq, info, s.explicitAcks(at, info)))
 }
 
 // unread returns an error that names who reads the durable, if somebody does.
-func (p positions) unread(ctx context.Context, nc *nats.Conn, info *consumerInfo) (err error) {
+func (p positions) unread(ctx context.Context, at *serverInfo, info *consumerInfo) (err error) {
 	s := p.s
 	// Without ownership readers show by their pulls only; those of one that has just ended go in a moment.
-	if s.cfg.Shared || !canReset(nc) {
+	if s.cfg.Shared || !at.canReset() {
 		for begin := time.Now(); info.NumWaiting > 0; wait(ctx, s.pace.standby/4) {
 			if time.Since(begin) > s.pace.settle {
 				return fmt.Errorf("%s is being read: %d pulls wait at it; stop its readers first", s.place(), info.NumWaiting)
@@ -144,10 +152,10 @@ func (p positions) unread(ctx context.Context, nc *nats.Conn, info *consumerInfo
 const setTries = 5
 
 // move moves a durable that nobody reads to seq.
-func (p positions) move(ctx context.Context, nc *nats.Conn, info *consumerInfo, seq int64) error {
+func (p positions) move(ctx context.Context, nc *nats.Conn, at *serverInfo, info *consumerInfo, seq int64) error {
 	s := p.s
 	left := map[string]string{positionKey: strconv.FormatInt(seq-1, 10)}
-	if !canReset(nc) {
+	if !at.canReset() {
 		return p.recreate(ctx, info, seq, left)
 	}
 	if s.cfg.Shared {
