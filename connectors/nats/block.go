@@ -8,9 +8,12 @@ import (
 // blockSize is how much is read from a socket at most at a time. A message that does not fit in what is
 // left of a block is moved to the next, or, above largeFrame, to a block of its own: at most an eighth of a
 // block is slack, which is what grown claims.
+//
+// While little comes, quietBlock is read at most: a connection at rest holds no more than that.
 const (
 	blockSize  = 256 << 10
 	largeFrame = blockSize / 8
+	quietBlock = 4 << 10
 )
 
 // block is memory that is read into, and that frames point to until they are copied into a batch. Who keeps any
@@ -22,13 +25,17 @@ type block struct {
 }
 
 // blocks is the pool of blocks that all sockets of a connection share.
-type blocks struct{ pool sync.Pool }
+type blocks struct{ whole, quiet sync.Pool }
 
-// get returns a block with one holder.
-func (p *blocks) get() *block {
-	b, _ := p.pool.Get().(*block)
+// get returns a block of blockSize or quietBlock with one holder.
+func (p *blocks) get(size int) *block {
+	pool := &p.whole
+	if size == quietBlock {
+		pool = &p.quiet
+	}
+	b, _ := pool.Get().(*block)
 	if b == nil {
-		b = &block{bytes: make([]byte, blockSize), pool: &p.pool}
+		b = &block{bytes: make([]byte, size), pool: pool}
 	}
 	b.holders.Store(1)
 	return b

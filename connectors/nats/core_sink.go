@@ -171,9 +171,10 @@ func (s *coreSink) send(ctx context.Context, w *outgoing, link *coreLink) (sent 
 	defer s.framers.Put(e)
 	e.headers.add, e.headers.hops = s.env.Headers, s.env.MaxHops
 	at := w.cursor
+	_, weight := measure(w, s.cfg.FlushWindow)
 	written := make(chan error, 1)
 	for sent < s.cfg.FlushWindow && at.index < w.total && refused == nil {
-		buf, err := s.sender.buffer(ctx, link.life)
+		buf, err := s.sender.buffer(ctx, link.life, weight)
 		if err != nil {
 			return sent, nil, err
 		}

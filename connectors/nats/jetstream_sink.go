@@ -165,7 +165,7 @@ func (s *jetStreamSink) fly(ctx context.Context, w *outgoing, sess *session) err
 	s.replies.add(f)
 	defer s.replies.remove(f)
 
-	sent, stopped := s.send(ctx, w, sess, f, n)
+	sent, stopped := s.send(ctx, w, sess, f, n, weight)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -246,9 +246,9 @@ func measure(w *outgoing, most int) (n int, weight int64) {
 	return n, min(weight, maxInFlight)
 }
 
-// send encodes and sends up to n messages. stopped says why there are fewer: errLost, or what is
+// send encodes and sends up to n messages of weight. stopped says why there are fewer: errLost, or what is
 // wrong with the message behind the last one sent.
-func (s *jetStreamSink) send(ctx context.Context, w *outgoing, sess *session, f *flight, n int) (sent int, stopped error) {
+func (s *jetStreamSink) send(ctx context.Context, w *outgoing, sess *session, f *flight, n int, weight int64) (sent int, stopped error) {
 	e, _ := s.framers.Get().(*framer)
 	if e == nil {
 		e = &framer{}
@@ -257,7 +257,7 @@ func (s *jetStreamSink) send(ctx context.Context, w *outgoing, sess *session, f 
 	e.checked = e.checked[:0]
 	at := w.cursor
 	for sent < n && stopped == nil && !f.aborted() {
-		buf, err := s.sender.buffer(ctx, sess.life)
+		buf, err := s.sender.buffer(ctx, sess.life, weight)
 		if err != nil {
 			f.truncate(sent, e.checked)
 			return sent, err

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"sync"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
 const (
-	// frameBuffer is how much is encoded before it is handed to the socket; two such buffers exist.
+	// frameBuffer is how much is encoded before it is handed to the socket; two such buffers are in use at
+	// most.
 	frameBuffer = 256 << 10
 	// keptBuffer is the largest buffer that is kept after a large message.
 	keptBuffer = 1 << 20
@@ -126,16 +128,18 @@ type chunk struct {
 }
 
 // sender sends frames, one goroutine a sink: a Write that is given up need not wait for a server that
-// takes nothing. Its buffers bound what is encoded and not sent.
+// takes nothing. Its places bound what is encoded and not sent. Buffers are used again, and are given up to
+// the collector while there is nothing to send.
 type sender struct {
-	free chan []byte
-	out  chan chunk
+	free    chan struct{} // places
+	out     chan chunk
+	buffers sync.Pool // of []byte
 }
 
 func newSender() *sender {
-	d := &sender{free: make(chan []byte, 2), out: make(chan chunk, 2)}
+	d := &sender{free: make(chan struct{}, 2), out: make(chan chunk, 2)}
 	for range cap(d.free) {
-		d.free <- make([]byte, 0, frameBuffer+frameBuffer/4)
+		d.free <- struct{}{}
 	}
 	return d
 }
@@ -150,21 +154,25 @@ func (d *sender) run(ctx context.Context) {
 			if c.written != nil {
 				c.written <- err
 			}
-			if cap(c.frames) > keptBuffer {
-				c.frames = make([]byte, 0, frameBuffer+frameBuffer/4)
+			if cap(c.frames) <= keptBuffer {
+				d.buffers.Put(c.frames[:0]) //nolint:staticcheck // it allocates the slice's header, once a chunk
 			}
-			d.free <- c.frames[:0]
+			d.free <- struct{}{}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// buffer waits for a free buffer.
-func (d *sender) buffer(ctx context.Context, life <-chan struct{}) ([]byte, error) {
+// buffer waits for a place and returns an empty buffer. A new one is for what weighs weight, for few messages
+// need no large one.
+func (d *sender) buffer(ctx context.Context, life <-chan struct{}, weight int64) ([]byte, error) {
 	select {
-	case b := <-d.free:
-		return b, nil
+	case <-d.free:
+		if b, ok := d.buffers.Get().([]byte); ok {
+			return b, nil
+		}
+		return make([]byte, 0, min(weight, frameBuffer+frameBuffer/4)), nil
 	case <-life:
 		return nil, errLost
 	case <-ctx.Done():
@@ -175,11 +183,11 @@ func (d *sender) buffer(ctx context.Context, life <-chan struct{}) ([]byte, erro
 // try sends one frame if that is possible without waiting.
 func (d *sender) try(sess *session, subject, reply, block, value []byte) {
 	select {
-	case b := <-d.free:
-		d.send(sess, appendFrame(b, subject, reply, block, value))
+	case <-d.free:
+		d.send(sess, appendFrame(nil, subject, reply, block, value))
 	default:
 	}
 }
 
-// send takes a buffer back with frames in it. It does not block: there are no more buffers than places.
+// send takes a buffer back with frames in it. It does not block: whoever sends has a place.
 func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{sess.link, frames, nil} }

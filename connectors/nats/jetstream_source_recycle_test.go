@@ -141,7 +141,7 @@ func TestBatchesOwnTheirMemory(t *testing.T) {
 		var held []*connectors.Batch
 		for seen < 60 {
 			for range rng.IntN(4) {
-				b := memory.get()
+				b := memory.get(blockSize)
 				for at := 0; at < 20_000; {
 					a := pool.get(0, b)
 					for range 1 + rng.IntN(5) {
@@ -168,7 +168,7 @@ func TestBatchesOwnTheirMemory(t *testing.T) {
 			}
 			var free []*block
 			for range 3 {
-				b := memory.get() // one that nobody holds
+				b := memory.get(blockSize) // one that nobody holds
 				fill(b.bytes[:32<<10])
 				free = append(free, b)
 			}

@@ -41,6 +41,7 @@ type socket struct {
 	arrivals *arrivalPool
 	block    *block
 	from, to int  // bytes of block that were read and not yet parsed or passed
+	quiet    bool // what was read last would have fit in a small block
 	greeted  bool // the first words have come
 	theirs   int  // bytes from here on that are nats.go's, whether read or not
 	last     struct {
@@ -53,7 +54,7 @@ type socket struct {
 }
 
 func newSocket(c net.Conn, pool *blocks, arrivals *arrivalPool) *socket {
-	return &socket{Conn: c, blocks: pool, arrivals: arrivals}
+	return &socket{Conn: c, blocks: pool, arrivals: arrivals, quiet: true}
 }
 
 // beside reports whether the socket is a link; it is not before the server's first words.
@@ -99,24 +100,21 @@ func (s *socket) pass(p []byte) (n int, err error) {
 // fill reads more. need is how many bytes the frame at from has, 0 if that is not known yet.
 func (s *socket) fill(need int) error {
 	switch {
-	case s.block == nil:
-		s.block = s.blocks.get()
-	case s.from == s.to && s.block.pool != nil && s.block.holders.Load() == 1: // nobody else has any of it
-		s.from, s.to = 0, 0
+	case s.from == s.to:
+		s.renew()
 	case need > len(s.block.bytes)-s.from && need > largeFrame:
 		return s.fillLarge(need)
+	case len(s.block.bytes) == quietBlock:
+		s.move()
 	case need > len(s.block.bytes)-s.from || len(s.block.bytes)-s.to < leastRead && need == 0:
 		if s.to-s.from > len(s.block.bytes)-leastRead {
 			return s.fillLine()
 		}
-		next := s.blocks.get()
-		s.to = copy(next.bytes, s.block.bytes[s.from:s.to])
-		s.from = 0
-		s.block.release()
-		s.block = next
+		s.move()
 	}
 	n, err := s.Conn.Read(s.block.bytes[s.to:])
 	s.to += n
+	s.quiet = n < quietBlock
 	if n > 0 {
 		return nil // an error comes again
 	}
@@ -124,6 +122,35 @@ func (s *socket) fill(need int) error {
 		err = io.ErrNoProgress
 	}
 	return err
+}
+
+// renew finds room to read into when all that was read is parsed: a small block while little comes, unless
+// somebody still looks at what came.
+func (s *socket) renew() {
+	alone, size := s.block == nil || s.block.holders.Load() == 1, blockSize
+	if s.quiet && alone {
+		size = quietBlock
+	}
+	if s.block != nil {
+		switch {
+		case alone && len(s.block.bytes) == size:
+			s.from, s.to = 0, 0
+			return
+		case !alone && len(s.block.bytes)-s.to >= leastRead:
+			return
+		}
+		s.block.release()
+	}
+	s.block, s.from, s.to = s.blocks.get(size), 0, 0
+}
+
+// move takes what was read and not parsed to the next block.
+func (s *socket) move() {
+	next := s.blocks.get(blockSize)
+	s.to = copy(next.bytes, s.block.bytes[s.from:s.to])
+	s.from = 0
+	s.block.release()
+	s.block = next
 }
 
 // fillLarge reads the frame at from into a block of its own and takes it.

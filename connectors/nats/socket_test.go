@@ -42,11 +42,28 @@ func (c *pieces) Close() error                { return nil }
 
 const greeting = "INFO {\"server_id\":\"x\",\"max_payload\":1048576}\r\n"
 
-// readSocket returns what nats.go gets of what a server says, and what the subscription of T1 and T2 gets.
+// readSocket returns what nats.go gets of what a server says, and what the subscription of T1 and T2 gets: every
+// third arrival is let go of at once, the others when everything was read.
 func readSocket(text string, sizes ...int) (passed string, got []sent, err error) {
 	s := newSocket(&pieces{text: []byte(text), sizes: sizes}, &blocks{}, &arrivalPool{})
-	var held []*arrival
-	_, _ = s.subscribe(0, func(a *arrival) { held = append(held, a) }, "a", "b")
+	var held []func() []sent
+	_, _ = s.subscribe(0, func(a *arrival) {
+		look := func() (seen []sent) {
+			for i := range a.frames {
+				f := &a.frames[i]
+				seen = append(seen, sent{
+					Subject: fmt.Sprint(a.subject, " ", strings.Clone(f.subject)), Reply: strings.Clone(f.reply), Data: string(f.head) + string(f.data),
+				})
+			}
+			a.release()
+			return seen
+		}
+		if len(held)%3 == 0 {
+			seen := look()
+			look = func() []sent { return seen }
+		}
+		held = append(held, look)
+	}, "a", "b")
 	var all bytes.Buffer
 	buf := make([]byte, 1<<10)
 	for err == nil {
@@ -54,18 +71,32 @@ func readSocket(text string, sizes ...int) (passed string, got []sent, err error
 		n, err = s.Read(buf)
 		all.Write(buf[:n])
 	}
-	// Only now, when everything else was read: what is held does not change.
-	for _, a := range held {
-		for i := range a.frames {
-			f := &a.frames[i]
-			got = append(got, sent{Subject: fmt.Sprint(a.subject, " ", f.subject), Reply: f.reply, Data: string(f.head) + string(f.data)})
-		}
-		a.release()
+	for _, look := range held { // only now: what is held does not change
+		got = append(got, look()...)
 	}
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return all.String(), got, err
+}
+
+// A connection at rest holds a small block, whatever came before.
+func TestSocketRestsSmall(t *testing.T) {
+	large := fmt.Sprintf("MSG s.x T1 %d\r\n%s\r\n", 3*largeFrame/4, strings.Repeat("x", 3*largeFrame/4))
+	c := &pieces{text: []byte(greeting), sizes: []int{1 << 20}}
+	s := newSocket(c, &blocks{}, &arrivalPool{})
+	read := 0
+	_, _ = s.subscribe(0, func(a *arrival) { read += len(a.frames); a.release() }, "a")
+	for _, text := range []string{greeting, strings.Repeat(large, 50), "PING\r\n", "MSG s.x T1 1\r\na\r\n"} {
+		c.text = []byte(text)
+		var err error
+		for buf := make([]byte, 1<<10); err == nil; {
+			_, err = s.Read(buf)
+		}
+	}
+	if read != 51 || len(s.block.bytes) != quietBlock {
+		t.Errorf("after %d messages, 51 were sent, the socket holds %d bytes, want %d", read, len(s.block.bytes), quietBlock)
+	}
 }
 
 // Frames of ours are taken out of the stream wherever it is cut into pieces, and everything else passes.
