@@ -47,9 +47,15 @@ const (
 	linkDown
 )
 
-// metadataTTL is how long a broker that moved to another address stays unknown to the Transport. It asks
-// for the list of brokers only: MetadataTopics is empty, not nil, which would mean all topics.
-const metadataTTL = 2 * time.Second
+const (
+	// transportTTL is how often at least the Transport asks each address for the list of brokers. We know
+	// better where brokers are, so it need not; but it waits for the first answer for so long.
+	// MetadataTopics is empty, not nil, which would mean all topics.
+	transportTTL = time.Minute
+	// restTimeout is how long a connection is kept that nothing is sent over: longer than metadata is not
+	// asked for, and shorter than what lies between us and a broker forgets it.
+	restTimeout = refreshEvery + 15*time.Second
+)
 
 // newConn prepares access. It connects to nothing: that happens at the first call.
 func newConn(c *Connection, env *connectors.Env) *conn {
@@ -58,7 +64,8 @@ func newConn(c *Connection, env *connectors.Env) *conn {
 	t := &kafkago.Transport{
 		DialTimeout:    time.Duration(c.DialTimeout), //nolint:forbidigo // a field of the Transport, not the function
 		Dial:           dialled.dial,                 //nolint:forbidigo // the same
-		MetadataTTL:    metadataTTL,
+		IdleTimeout:    restTimeout,
+		MetadataTTL:    transportTTL,
 		MetadataTopics: []string{},
 		ClientID:       c.ClientID,
 		Context:        ctx,
@@ -99,7 +106,11 @@ func (c *conn) call(ctx context.Context, timeout time.Duration, req *wire.Call) 
 	// A context that only ends would leave the connection waiting for its answer; a deadline closes it.
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	res, err := c.transport.RoundTrip(limited, c.bootstrap, req)
+	address, err := c.address(limited, req.Node)
+	var res kafkago.Response
+	if err == nil {
+		res, err = c.transport.RoundTrip(limited, address, req)
+	}
 	switch {
 	case err == nil:
 		return res.(*wire.Answer), nil
@@ -109,6 +120,24 @@ func (c *conn) call(ctx context.Context, timeout time.Duration, req *wire.Call) 
 		err = fmt.Errorf("no answer within %v", timeout)
 	}
 	return nil, c.explain(req.Node, err)
+}
+
+// address returns where a broker listens, as the cluster told last; it is asked if it has not told.
+func (c *conn) address(ctx context.Context, node int32) (net.Addr, error) {
+	if node == wire.AnyBroker {
+		return c.bootstrap, nil
+	}
+	known := c.cached()
+	if known == nil || known.Brokers[node] == "" {
+		var err error
+		if known, err = c.refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if at := known.Brokers[node]; at != "" {
+		return kafkago.TCP(at), nil
+	}
+	return nil, kafkago.BrokerNotAvailable
 }
 
 // explain names the broker, and the way out where an error of the library has none.

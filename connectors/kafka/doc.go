@@ -20,7 +20,8 @@
 // its log has lost its beginning. Either way the bridge is asked first whether the sink holds messages of it.
 //
 // One request at a time goes to each broker, with all partitions that may be read, in turning order,
-// and none while Fetch is not called. What was asked for and not returned is one answer a broker
+// and none while Fetch is not called. A broker holds it for 2 s where there is nothing, and it is given up for
+// a partition that is not in it. What was asked for and not returned is one answer a broker
 // (fetch_max_bytes each), or one message or batch that is larger. A batch is decoded when it is
 // its turn, and decompressed only into room that the window has.
 //

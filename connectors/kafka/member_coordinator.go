@@ -26,6 +26,7 @@ func (m *member) call(ctx context.Context, timeout time.Duration, req *wire.Call
 	answer, err := m.s.conn.call(ctx, timeout, req)
 	if err != nil && ctx.Err() == nil {
 		m.forget()
+		m.s.signal(m.s.stale) // it may have moved
 	}
 	return answer, err
 }

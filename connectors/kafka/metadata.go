@@ -40,6 +40,16 @@ func (t *topic) recreated(before *topic) bool {
 	return before != nil && t.ID != before.ID && t.ID != [16]byte{} && before.ID != [16]byte{}
 }
 
+// moved reports whether a broker has another address than before.
+func (m *metadata) moved(before *metadata) bool {
+	for id, at := range before.Brokers {
+		if now, ok := m.Brokers[id]; ok && now != at {
+			return true
+		}
+	}
+	return false
+}
+
 // leader returns the broker that leads a partition, -1 while there is none.
 func (m *metadata) leader(name string, number int32) int32 {
 	if t := m.Topics[name]; t != nil && int(number) < len(t.Partitions) {
@@ -77,6 +87,9 @@ func (c *conn) refresh(ctx context.Context, topics ...string) (*metadata, error)
 			maps.Copy(merged.Topics, m.Topics)
 		}
 		if c.cache.CompareAndSwap(before, &merged) {
+			if before != nil && merged.moved(before) {
+				c.transport.CloseIdleConnections() // else it would keep something of every address that ever was
+			}
 			c.connected()
 			return &merged, nil
 		}

@@ -49,12 +49,12 @@ type source struct {
 	paced  time.Time     // when the last commit ended
 
 	mu      sync.Mutex
-	feeds   []*feed       // what is assigned, in order of assignment
-	settled bool          // feeds are what the group gave us; false while it rebalances
-	turns   map[int32]int // requests sent, by broker: rotates the order in which partitions are asked for
-	ready   []*feed       // hold data, the next to be served first
-	look    bool          // a broker may be free for a request
-	busy    map[int32]bool
+	feeds   []*feed             // what is assigned, in order of assignment
+	settled bool                // feeds are what the group gave us; false while it rebalances
+	turns   map[int32]int       // requests sent, by broker: rotates the order in which partitions are asked for
+	ready   []*feed             // hold data, the next to be served first
+	look    bool                // a broker may be free for a request
+	busy    map[int32]*question // by broker
 	holdOff map[int32]time.Time // brokers that asked us to slow down, or failed
 	fails   map[int32]int       // failed requests in a row, by broker
 	fatal   error               // needs an operator
@@ -78,6 +78,7 @@ type feed struct {
 	located   bool // next is known
 	gone      bool // revoked: whatever still comes of it is dropped
 	paused    bool
+	asked     bool // it is in a request that is out
 	next      int64
 	committed int64 // what the group was last told, -1: unknown
 	gap       gap   // to be stepped over once everything before it is committed
@@ -100,7 +101,7 @@ type timing struct {
 	heartbeat time.Duration
 	drain     time.Duration // how long a revoke waits for what is in flight
 	wait      time.Duration // how long a broker holds a fetch when it has nothing
-	request   time.Duration // how long any other answer may take
+	request   time.Duration // how long any answer may take, that wait included
 	metadata  time.Duration // how often metadata is asked for without need
 	pace      time.Duration // between two commits
 	backoff   time.Duration // after the first failure; doubles up to maxBackoff
@@ -114,7 +115,7 @@ type timing struct {
 func defaultTiming() timing {
 	return timing{
 		session: 10 * time.Second, rebalance: 40 * time.Second, heartbeat: time.Second, drain: 30 * time.Second,
-		wait: 500 * time.Millisecond, request: 15 * time.Second, metadata: 10 * time.Second,
+		wait: 2 * time.Second, request: 15 * time.Second, metadata: 10 * time.Second,
 		pace: 50 * time.Millisecond, backoff: 100 * time.Millisecond,
 	}
 }
@@ -133,7 +134,7 @@ func newSource(cfg SourceConfig, env connectors.Env, t timing) *source {
 		conn: newConn(&cfg.Connection, &env), window: env.Window,
 		life: life, stop: stop, timer: time.NewTimer(time.Hour),
 		wake: make(chan struct{}, 1), stale: make(chan struct{}, 1), hurry: make(chan struct{}),
-		busy: map[int32]bool{}, holdOff: map[int32]time.Time{}, fails: map[int32]int{},
+		busy: map[int32]*question{}, holdOff: map[int32]time.Time{}, fails: map[int32]int{},
 		turns: map[int32]int{}, topics: map[string]*topic{}, first: map[string]bool{},
 	}
 	s.conn.held["topics"] = true // connected only once a topic is known that can be read; see missing

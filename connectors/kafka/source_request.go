@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -22,11 +23,18 @@ const (
 	maxAnswer = 64 << 20
 )
 
+// question is a request that is out.
+type question struct {
+	long   bool // the broker holds it for as long as there is nothing
+	giveUp context.CancelFunc
+}
+
 // request sends one request to each broker that has none out and of whose partitions nothing is held:
 // what is held and what was asked for stays below room, or is the one answer a broker that the
-// documentation states. It returns how long to wait before looking again. s.mu is held.
+// documentation states. A request that a broker holds is given up for a partition that is not in it. It
+// returns how long to wait before looking again. s.mu is held.
 func (s *source) request(room connectors.Room, now time.Time) time.Duration {
-	wait := time.Second
+	wait := time.Minute // whatever changes wakes us
 	held := s.heldBytes()
 	type ask struct {
 		feeds []*feed
@@ -35,7 +43,8 @@ func (s *source) request(room connectors.Room, now time.Time) time.Duration {
 	}
 	asks := map[int32]*ask{}
 	for _, f := range s.feeds {
-		if f.leader < 0 || !f.located || s.busy[f.leader] || f.ended() {
+		q := s.busy[f.leader]
+		if f.leader < 0 || !f.located || f.ended() || q != nil && (f.asked || !q.long) {
 			continue
 		}
 		a := asks[f.leader]
@@ -58,6 +67,10 @@ func (s *source) request(room connectors.Room, now time.Time) time.Duration {
 	}
 	for node, a := range asks {
 		if len(a.feeds) == 0 || a.held {
+			continue
+		}
+		if q := s.busy[node]; q != nil {
+			q.giveUp()
 			continue
 		}
 		req := &wire.Fetch{
@@ -90,12 +103,17 @@ func (s *source) send(node int32, feeds []*feed, req *wire.Fetch) {
 	s.turns[node]++
 	feeds = byTopic(append(feeds[turn:len(feeds):len(feeds)], feeds[:turn]...))
 	for _, f := range feeds {
+		f.asked = true
 		req.Parts = append(req.Parts, wire.FetchPart{
 			Topic: f.topic, Partition: f.number, Epoch: -1, Offset: f.next, MaxBytes: min(req.MaxBytes, max(part, f.batch)),
 		})
 	}
-	s.busy[node] = true
-	s.work.Go(func() { s.exchange(node, feeds, req) })
+	ctx, giveUp := context.WithCancel(s.life)
+	s.busy[node] = &question{long: req.MaxWait > pausedWait, giveUp: giveUp}
+	s.work.Go(func() {
+		defer giveUp()
+		s.exchange(ctx, node, feeds, req)
+	})
 }
 
 // byTopic returns feeds with those of one topic together, in the order of each topic's first.
@@ -117,13 +135,16 @@ func byTopic(feeds []*feed) []*feed {
 }
 
 // exchange sends a request and keeps its answer for the next Fetch.
-func (s *source) exchange(node int32, feeds []*feed, req *wire.Fetch) {
+func (s *source) exchange(ctx context.Context, node int32, feeds []*feed, req *wire.Fetch) {
 	var got *wire.Fetched
-	_, err := s.conn.call(s.life, req.MaxWait+s.timing.request, &wire.Call{
+	_, err := s.conn.call(ctx, s.timing.request, &wire.Call{
 		Key: wire.FetchKey, Version: wire.FetchVersion, Node: node,
 		Body:  wire.AppendFetch(nil, req),
 		Limit: req.MaxBytes + int(max(maxAnswer, s.window.Bytes)),
 		Read: func(r io.Reader, size int) (err error) {
+			if err := ctx.Err(); err != nil {
+				return err // given up: nobody reads what is left, and the connection ends
+			}
 			got, err = wire.ReadFetched(r, size, &s.pool)
 			return err
 		},
@@ -131,12 +152,17 @@ func (s *source) exchange(node int32, feeds []*feed, req *wire.Fetch) {
 	if err == nil { // else got may still be written to
 		err = codeError(code(got.Code), "fetch from %s", s.conn.brokerName(node))
 	}
-	if s.life.Err() != nil {
+	switch {
+	case s.life.Err() != nil:
 		return
-	}
-	if err != nil {
+	case err != nil && ctx.Err() != nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.free(node, feeds)
+		return
+	case err != nil:
 		s.conn.disconnected(err)
-		s.failed(node)
+		s.failed(node, feeds)
 		return
 	}
 	s.conn.connected()
@@ -146,16 +172,24 @@ func (s *source) exchange(node int32, feeds []*feed, req *wire.Fetch) {
 	s.received(node, feeds, req, got)
 }
 
+// free makes room for the next request. s.mu is held.
+func (s *source) free(node int32, feeds []*feed) {
+	delete(s.busy, node)
+	for _, f := range feeds {
+		f.asked = false
+	}
+	s.look = true
+	s.signal(s.wake)
+}
+
 // failed makes room for the next request after one that failed.
-func (s *source) failed(node int32) {
+func (s *source) failed(node int32, feeds []*feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.busy, node)
-	s.look = true
+	s.free(node, feeds)
 	s.fails[node]++
 	s.holdOff[node] = time.Now().Add(s.backoff(s.fails[node]))
 	s.signal(s.stale)
-	s.signal(s.wake)
 }
 
 // received gives an answer's sections to their partitions.
@@ -163,8 +197,7 @@ func (s *source) received(node int32, feeds []*feed, req *wire.Fetch, got *wire.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	delete(s.busy, node)
-	s.look = true
+	s.free(node, feeds)
 	delete(s.fails, node)
 	delete(s.holdOff, node)
 	s.heard = now
@@ -185,7 +218,6 @@ func (s *source) received(node int32, feeds []*feed, req *wire.Fetch, got *wire.
 			s.deliverable(to, p, req)
 		}
 	}
-	s.signal(s.wake)
 }
 
 // match returns the partition that a section is of, nil for none. Brokers answer in the order of the

@@ -21,7 +21,7 @@ type Call struct {
 	Key      int16
 	Version  int16
 	Flexible bool   // the version has tagged fields in its headers (KIP-482)
-	Node     int32  // the broker to ask, or AnyBroker
+	Node     int32  // the broker to ask, or AnyBroker; the caller sends it there
 	ClientID string // as the broker's logs and quotas know us
 	Body     []byte // the request behind its header
 
@@ -52,9 +52,9 @@ func (a *Answer) ApiKey() protocol.ApiKey { return protocol.ApiKey(a.Key) } //no
 // ApiKey implements protocol.Message.
 func (c *Call) ApiKey() protocol.ApiKey { return protocol.ApiKey(c.Key) } //nolint:revive,staticcheck // kafka-go's name
 
-// Broker implements protocol.BrokerMessage: the caller has chosen the broker.
+// Broker implements protocol.BrokerMessage: the Transport knows each broker as a cluster of its own.
 func (c *Call) Broker(protocol.Cluster) (protocol.Broker, error) {
-	return protocol.Broker{ID: c.Node}, nil
+	return protocol.Broker{ID: AnyBroker}, nil
 }
 
 // Required implements protocol.RawExchanger.
