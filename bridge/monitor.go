@@ -12,13 +12,14 @@ const waitingAfter = time.Second
 
 // monitor notices that a Fetch has been out for a while. It ends with the lanes.
 func (n *run) monitor(lanesDone <-chan struct{}) {
-	ticker := time.NewTicker(waitingAfter / 2)
-	defer ticker.Stop()
+	timer := time.NewTimer(connectors.UntilTick(waitingAfter / 2))
+	defer timer.Stop()
 	for {
 		select {
 		case <-lanesDone:
 			return
-		case now := <-ticker.C:
+		case now := <-timer.C:
+			timer.Reset(connectors.UntilTick(waitingAfter / 2))
 			n.noteWaiting(now)
 			n.holdStuck(now)
 		}

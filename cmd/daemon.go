@@ -142,7 +142,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 
 // watch follows the routes until they have ended. The first signal lets them drain, the second does not.
 func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error) error {
-	ticker := time.NewTicker(reportEvery)
+	ticker := time.NewTimer(connectors.UntilTick(reportEvery))
 	defer ticker.Stop()
 	draining, spare := false, giveBack{free: freeMemory}
 	var overdue <-chan time.Time
@@ -152,6 +152,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 		case err := <-ended:
 			return d.verdict(err, draining)
 		case now := <-ticker.C:
+			ticker.Reset(connectors.UntilTick(reportEvery))
 			all := d.bridge.Status()
 			d.report.look(all, now)
 			spare.look(all, now)

@@ -136,13 +136,16 @@ func (t *Telemetry) Watch(route string, log zerolog.Logger, read func() RouteSta
 
 func (t *Telemetry) watch(ctx context.Context) {
 	defer close(t.stopped)
-	ticker := time.NewTicker(pollEvery)
-	defer ticker.Stop()
+	// At whole ticks of the clock, when the routes too are awake that do something now and then.
+	untilTick := func() time.Duration { return pollEvery - time.Duration(time.Now().UnixNano())%pollEvery }
+	timer := time.NewTimer(untilTick())
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
+			timer.Reset(untilTick())
 			for _, r := range t.snapshot() {
 				r.poll(time.Now())
 			}

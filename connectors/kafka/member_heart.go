@@ -4,15 +4,16 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
 )
 
-// beat sends heartbeats until ctx ends.
+// beat sends heartbeats until ctx ends, at whole seconds of the clock: see connectors.UntilTick.
 func (m *member) beat(ctx context.Context, g *generation) {
 	s := m.s
 	body := wire.AppendHeartbeat(nil, &g.as)
 	for {
-		pause(ctx, s.timing.heartbeat)
+		pause(ctx, connectors.UntilTick(s.timing.heartbeat))
 		if ctx.Err() != nil {
 			return
 		}

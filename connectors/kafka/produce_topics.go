@@ -44,7 +44,7 @@ func (p *producer) watch(first ...string) {
 		for p.ctx.Err() == nil {
 			names := slices.AppendSeq(slices.Clone(first), maps.Keys(p.known()))
 			slices.Sort(names)
-			wait := refreshEvery
+			wait := connectors.UntilTick(refreshEvery)
 			if m, err := p.conn.refresh(p.ctx, slices.Compact(names)...); err == nil {
 				failed = 0
 				p.apply(m, names...)

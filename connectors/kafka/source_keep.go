@@ -13,7 +13,7 @@ import (
 
 // keep keeps the metadata: now and then, and at once when a request has shown that it is stale.
 func (s *source) keep() {
-	timer := time.NewTimer(s.timing.metadata)
+	timer := time.NewTimer(connectors.UntilTick(s.timing.metadata))
 	defer timer.Stop()
 	for fails := 0; ; {
 		select {
@@ -36,7 +36,7 @@ func (s *source) keep() {
 			fails = 0
 		}
 		pause(s.life, s.backoff(fails+1)) // at most so often, however many requests complain
-		timer.Reset(s.timing.metadata)
+		timer.Reset(connectors.UntilTick(s.timing.metadata))
 	}
 }
 

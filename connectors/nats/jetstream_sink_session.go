@@ -98,9 +98,10 @@ func (s *jetStreamSink) watch(ctx context.Context) {
 // hold returns when the session is over. Meanwhile it reads the stream's configuration again, for
 // that may change under the sink.
 func (s *jetStreamSink) hold(ctx context.Context, nc *nats.Conn, sess *session) {
-	refresh := time.NewTicker(refreshEvery)
+	refresh := time.NewTimer(refreshEvery)
 	defer refresh.Stop()
 	for {
+		refresh.Reset(connectors.UntilTick(refreshEvery))
 		select {
 		case <-ctx.Done():
 			return

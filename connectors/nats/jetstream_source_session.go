@@ -361,8 +361,8 @@ func (s *jetStreamSource) abandon(ctx context.Context) {
 
 // watch returns when the session is over, with the reason.
 func (s *jetStreamSource) watch(ctx context.Context, p *pullSession, life <-chan struct{}, filtered bool) error {
-	tick := time.NewTicker(s.pace.poll)
-	defer tick.Stop()
+	timer := time.NewTimer(connectors.UntilTick(s.pace.poll))
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -371,10 +371,11 @@ func (s *jetStreamSource) watch(ctx context.Context, p *pullSession, life <-chan
 			return errLifeOver
 		case <-p.over:
 			return p.err
-		case <-tick.C:
+		case <-timer.C:
 			if err := s.poll(ctx, p, filtered); err != nil {
 				return err
 			}
+			timer.Reset(connectors.UntilTick(s.pace.poll))
 		}
 	}
 }
