@@ -166,9 +166,9 @@ func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
 		failed = partial.Failed
 	}
 	now := time.Now()
-	w.p.acked.Store(now.UnixNano())
-	w.route.health.sinkWorked()
-	w.route.clock.Ack(now)
+	if len(failed) < w.messages() {
+		w.progressed(now)
+	}
 	if err == nil && w.route.tracing {
 		w.trace(now)
 	}
@@ -188,7 +188,9 @@ func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
 				again = append(again, b.Messages[at])
 				retryable = failure.Err
 			case reject == nil:
-				reject = w.reject(b, at, failure.Err)
+				if reject = w.reject(b, at, failure.Err); reject == nil {
+					w.progressed(time.Now())
+				}
 			}
 		}
 		failed = failed[mine:]
@@ -213,6 +215,22 @@ func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
 	w.sized(now, written, residence)
 	w.route.watch.Wrote(now.Sub(begin), written)
 	return retryable, nil
+}
+
+// messages is how many the Write was given.
+func (w *writer) messages() (n int) {
+	for _, b := range w.batches {
+		n += len(b.Messages)
+	}
+	return n
+}
+
+// progressed notes that something was acknowledged or disposed of. A Write that brought nothing to an end is
+// no acknowledgement, although the sink has answered.
+func (w *writer) progressed(now time.Time) {
+	w.p.acked.Store(now.UnixNano())
+	w.route.health.sinkWorked()
+	w.route.clock.Ack(now)
 }
 
 // acknowledged gives back the room of messages of a flight and, with its last one, the payload (I1: only

@@ -60,7 +60,7 @@ func (h *health) change(f func()) {
 	f()
 	now, state := time.Now(), h.state()
 	h.flowing.Store(state == flowcontrol.Flowing)
-	h.writing.Store(h.sink == (endHealth{connected: true, ever: true}) && h.throttled.IsZero())
+	h.writing.Store(h.sink == (endHealth{connected: true, ever: true}))
 	h.clock.Enter(state, now)
 	away := !h.source.connected || !h.sink.connected || h.lookErr != nil || h.halted != nil
 	switch {
@@ -104,10 +104,7 @@ func (h *health) sinkWorked() {
 	if h.writing.Load() {
 		return
 	}
-	h.change(func() {
-		h.sink.worked()
-		h.throttled = time.Time{}
-	})
+	h.change(h.sink.worked)
 }
 
 func (h *health) sourceFailed(err error) {
@@ -167,7 +164,9 @@ func (h *health) report(end *endHealth, ev connectors.Event) {
 		case connectors.Retrying:
 			end.failing, end.err = true, ev.Err
 		case connectors.Throttled:
-			h.throttled = time.Now().Add(ev.Wait)
+			if end == &h.sink {
+				h.throttled = time.Now().Add(ev.Wait) // however much it acknowledges until then
+			}
 		case connectors.Rebalancing:
 			h.rebalancing = true
 		case connectors.Assigned:

@@ -28,8 +28,24 @@ func (b *Bridge) divide(limit int64) {
 	b.bytes = min(windows, max(bytes, int64(len(b.routes))*leastBudget))
 	budget := flowcontrol.NewBudget(b.bytes, len(b.routes))
 	for _, r := range b.routes {
-		r.budget = budget
+		r.budget, r.peers = budget, b.routes
 	}
+}
+
+// holder returns the route that holds most of the process's memory, nil if none holds more than own.
+func (r *Route) holder(own int64) (most *Route) {
+	for _, peer := range r.peers {
+		peer.mu.Lock()
+		n := peer.current
+		peer.mu.Unlock()
+		if n == nil || peer == r {
+			continue
+		}
+		if used := n.window.Used().Bytes; used > own {
+			most, own = peer, used
+		}
+	}
+	return most
 }
 
 // needs returns the bytes of all windows, and of all ends as far as that is known before they connect.

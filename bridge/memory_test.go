@@ -60,12 +60,14 @@ func TestBudgetIsShared(t *testing.T) {
 		for i, r := range b.Status() {
 			if i == 0 {
 				// Now and then the others leave a little more to it, which begins a wait of its own.
-				if stalled < watched*5/2 || r.Cause != flowcontrol.CauseBudget || r.Blocker != flowcontrol.BlockerAck {
+				if stalled < watched*5/2 || r.Cause != flowcontrol.CauseBudget || r.Blocker != flowcontrol.BlockerAck || r.Holder != "" {
 					t.Errorf("stalled in %d of %d samples; %v by %v, %v with %+v", stalled, watched*5, r.State, r.Cause, r.Blocker, r.Window)
 				}
 				if !strings.Contains(r.Memory, "x 8.5 MiB window") {
 					t.Errorf("%s", r.Memory)
 				}
+			} else if r.Cause == flowcontrol.CauseBudget && (r.Holder != "in0" || r.Blocker != flowcontrol.BlockerAck) {
+				t.Errorf("%s waits for memory that in0 has: %q, %v", r.Route, r.Holder, r.Blocker)
 			} else if n := r.Counts.AcknowledgedMessages; n < watched*perSecond*9/10 {
 				t.Errorf("%s: %d messages in %d s, its sink takes %d a second; %v by %v with %+v", r.Route, n, watched, perSecond, r.State, r.Cause, r.Window)
 			}

@@ -7,19 +7,23 @@ import (
 	"github.com/sluice-bridge/sluice/flowcontrol"
 )
 
-// waitingAfter is how long a Fetch brings nothing before the source is idle or starved.
-const waitingAfter = time.Second
+// waitingAfter is how long a Fetch brings nothing before the source is idle or starved, and lookEvery how often
+// that is looked at: together less than a second.
+const (
+	waitingAfter = 700 * time.Millisecond
+	lookEvery    = 200 * time.Millisecond
+)
 
 // monitor notices that a Fetch has been out for a while. It ends with the lanes.
 func (n *run) monitor(lanesDone <-chan struct{}) {
-	timer := time.NewTimer(connectors.UntilTick(waitingAfter / 2))
+	timer := time.NewTimer(connectors.UntilTick(lookEvery))
 	defer timer.Stop()
 	for {
 		select {
 		case <-lanesDone:
 			return
 		case now := <-timer.C:
-			timer.Reset(connectors.UntilTick(waitingAfter / 2))
+			timer.Reset(connectors.UntilTick(lookEvery))
 			n.noteWaiting(now)
 			n.holdStuck(now)
 		}

@@ -21,8 +21,9 @@ type partition struct {
 	done    chan struct{} // closed when the writer has ended; nil until it is started
 	changed chan struct{} // capacity 1: a commit returned or a retry began; Revoke listens
 
-	paused   atomic.Bool // only the fetcher writes
-	gone     atomic.Bool // revoked
+	paused   atomic.Bool  // only the fetcher writes
+	pausedAt atomic.Int64 // Unix nanoseconds
+	gone     atomic.Bool  // revoked
 	phase    atomic.Int32
 	attempts atomic.Int32
 	lastErr  atomic.Pointer[string]

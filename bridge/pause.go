@@ -28,6 +28,7 @@ func (n *run) pauseLane(p *partition, now time.Time) {
 	if held <= most && (held <= (limit/2-n.heldByPaused())/2 || !n.stuck(p, now)) {
 		return
 	}
+	p.pausedAt.Store(now.UnixNano())
 	p.paused.Store(true)
 	n.pauser.Pause(p.name)
 	n.paused = append(n.paused, p)
@@ -40,17 +41,23 @@ func (n *run) heldByPaused() (messages int64) {
 	return messages
 }
 
-// stuck reports whether the sink refuses what a lane holds, or has not answered it for a while although
-// it answers others. While the sink answers nobody there is no lane to protect from another.
+// stuck reports whether the sink refuses what a lane holds although it does not refuse every lane, or has not
+// answered it for a while although it answers others. While the sink answers nobody, or refuses all, there is
+// no lane to protect from another: the window fills to its bound.
 func (n *run) stuck(p *partition, now time.Time) bool {
 	if !n.route.health.sinkConnected() {
 		return false
 	}
-	switch flowcontrol.Blocker(p.phase.Load()) {
-	case flowcontrol.BlockerRetry, flowcontrol.BlockerDeadLetter:
-		return true
+	if p.refused() {
+		return slices.ContainsFunc(n.snapshot(), func(other *partition) bool { return !other.refused() })
 	}
 	return !p.moves(now) && slices.ContainsFunc(n.snapshot(), func(other *partition) bool { return other.moves(now) })
+}
+
+// refused reports whether what the lane holds was refused and has to wait.
+func (p *partition) refused() bool {
+	phase := flowcontrol.Blocker(p.phase.Load())
+	return phase == flowcontrol.BlockerRetry || phase == flowcontrol.BlockerDeadLetter
 }
 
 // moves reports whether something of the lane was acknowledged just now.

@@ -31,6 +31,7 @@ type Route struct {
 	tracing  bool // spans of messages have somewhere to go
 
 	budget *flowcontrol.Budget               // of all routes; nil where there is memory for all their windows
+	peers  []*Route                          // that have a part of it
 	sizer  *flowcontrol.Sizer                // nil unless the window is adaptive
 	share  atomic.Pointer[flowcontrol.Share] // of the run; nil without one, and unless the window is adaptive
 	clock  *flowcontrol.Clock

@@ -101,16 +101,34 @@ func (n *run) fillStatus(s *telemetry.RouteStatus, health view) {
 	}
 	slices.SortFunc(s.InFlight, func(a, b telemetry.LaneStatus) int { return a.Oldest.Compare(b.Oldest) })
 	s.InFlight = s.InFlight[:min(len(s.InFlight), statusLanes)]
-	if s.Cause == flowcontrol.CauseUncommitted {
-		s.Blocker = flowcontrol.BlockerCommit
-		return
-	}
 	var most int64
 	for b, messages := range held {
 		if messages > most {
 			most, s.Blocker = messages, flowcontrol.Blocker(b)
 		}
 	}
+	switch s.Cause {
+	case flowcontrol.CauseUncommitted:
+		if 2*s.Window.Messages < s.Window.Uncommitted { // else most of it is not acknowledged either
+			s.Blocker = flowcontrol.BlockerCommit
+		}
+	case flowcontrol.CauseBudget:
+		if h := n.route.holder(used.Bytes); h != nil {
+			s.Holder, s.Blocker = h.cfg.Name, h.blocker()
+		}
+	}
+}
+
+// blocker is who holds most of what is in flight.
+func (r *Route) blocker() flowcontrol.Blocker {
+	r.mu.Lock()
+	n := r.current
+	r.mu.Unlock()
+	var s telemetry.RouteStatus // without a cause: what holds the room, whoever waits for it
+	if n != nil {
+		n.fillStatus(&s, r.health.read(time.Now()))
+	}
+	return s.Blocker
 }
 
 func (n *run) snapshot() []*partition {
@@ -131,6 +149,9 @@ func (p *partition) status(health view) (lane telemetry.LaneStatus, ok bool) {
 	}
 	if lane.Messages <= 0 {
 		return lane, false
+	}
+	if lane.Paused {
+		lane.PausedSince = time.Unix(0, p.pausedAt.Load())
 	}
 	if o := p.oldest.Load(); o != nil {
 		lane.Oldest, lane.Offset, lane.OldestTrace = o.fetched, o.offset, o.trace

@@ -93,6 +93,7 @@ type routeView struct {
 	Since   time.Time `json:"since"`
 	Cause   string    `json:"cause"`
 	Blocker string    `json:"blocker"`
+	Holder  string    `json:"holder"`
 	Detail  string    `json:"detail"`
 	Owner   string    `json:"owner"`
 	Down    time.Time `json:"down"`
@@ -177,7 +178,7 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		if r.Ended {
 			state = "ended"
 		}
-		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Owner, r.Detail), " · ")
+		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Holder, r.Owner, r.Detail), " · ")
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Route, r.Source, r.Sink, state,
 			now.Sub(r.Since).Round(time.Second), window, lag, humanize.Comma(r.Counts.Acknowledged), held)
 	}

@@ -49,16 +49,17 @@ func floors() []floor {
 }
 
 type listed struct {
-	ImportPath string
-	Standard   bool
-	Imports    []string
+	ImportPath  string
+	Standard    bool
+	Imports     []string
+	TestImports []string
 	Error      *struct{ Err string }
 }
 
 // list runs go list and decodes its JSON.
 func list(t *testing.T, args ...string) (all []listed) {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e", "-json=ImportPath,Standard,Imports,Error"}, args...)...)
+	c := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e", "-json=ImportPath,Standard,Imports,TestImports,Error"}, args...)...)
 	c.Dir = ".."
 	out, err := c.Output()
 	if err != nil {
@@ -74,6 +75,18 @@ func list(t *testing.T, args ...string) (all []listed) {
 			t.Fatal(err)
 		}
 		all = append(all, p)
+	}
+}
+
+// TestFaultsAreInjectedFromOutside: what brings faults about, and what judges the answers, knows nothing of how
+// telemetry comes to them.
+func TestFaultsAreInjectedFromOutside(t *testing.T) {
+	for _, p := range list(t, "-tags=integration", "./integration/acceptance", "./integration/proxy", "./integration/brokers", "./integration/daemon") {
+		for _, i := range append(p.Imports, p.TestImports...) {
+			if i == module+"/telemetry" || i == module+"/flowcontrol" {
+				t.Errorf("%s imports %s", p.ImportPath, i)
+			}
+		}
 	}
 }
 

@@ -39,6 +39,10 @@
 //	flowcontrol.stall.elapsed                    segment   from the root's begin to the segment's end
 //	flowcontrol.stall.sequence                   segment   1 for the first
 //
+// A partition that is paused because its lane is full is an episode of its own, whatever the route is doing
+// meanwhile: its cause is lane, and sluice.oldest.partition names it. The time is not the source's: it is in
+// no flowcontrol.wait.time.
+//
 // Durations are doubles in seconds. Causes and blockers are those of package flowcontrol. What is
 // waited between two polls is put down to the cause and blocker that the first of them saw, if the
 // source waited then, else to those of the second. An episode in which the

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type Route struct {
 	stopped bool
 	final   RouteStatus // once stopped
 	tracker *tracker
+	partial *lanes
 	lines   *lines
 }
 
@@ -42,6 +44,7 @@ type mark struct {
 func newRoute(t *Telemetry, name string, log zerolog.Logger, read func() RouteStatus) *Route {
 	r := &Route{tel: t, name: name, read: read, lines: newLines(log), writes: t.metrics.writesOf(name)}
 	r.tracker = newTracker(t.stalls, name, r.latest.Store, t.metrics.stallEnded)
+	r.partial = newLanes(r.tracker)
 	return r
 }
 
@@ -57,6 +60,7 @@ func (r *Route) poll(now time.Time) {
 func (r *Route) observe(now time.Time) RouteStatus {
 	status := r.read()
 	r.tracker.observe(now, &status) // first, because the lines carry the trace's id
+	r.partial.observe(now, &status)
 	r.lines.observe(now, &status, r.tracker.context())
 	return status
 }
@@ -75,6 +79,7 @@ func (r *Route) Stop(outcome string) {
 	now := time.Now()
 	r.final = r.observe(now)
 	r.tracker.stop(now, &r.final, outcome)
+	r.partial.stop(now, &r.final, outcome)
 	r.lines.stop(now, outcome)
 	r.stopped = true
 }
@@ -132,7 +137,9 @@ func (r *Route) status() (s RouteStatus, waited map[holdup]time.Duration, stalls
 func (r *Route) stalls() []StallStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tracker.latest()
+	all := append(r.tracker.latest(), r.partial.going()...)
+	slices.SortFunc(all, func(a, b StallStatus) int { return a.Begin.Compare(b.Begin) })
+	return all[max(0, len(all)-keptStalls-1):]
 }
 
 func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }

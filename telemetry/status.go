@@ -28,7 +28,8 @@ type RouteStatus struct {
 	State   flowcontrol.State   `json:"state"`
 	Since   time.Time           `json:"since"`
 	Cause   flowcontrol.Cause   `json:"cause,omitzero"`   // the full bound, while it waits for room
-	Blocker flowcontrol.Blocker `json:"blocker,omitzero"` // who holds most of what is in flight
+	Blocker flowcontrol.Blocker `json:"blocker,omitzero"` // who holds most of what is in flight; of Holder, if that is set
+	Holder  string              `json:"holder,omitempty"` // the route that has the memory which this one waits for
 	Detail  string              `json:"detail,omitempty"` // the last error or the halt's reason, for people
 	Owner   string              `json:"owner,omitempty"`  // the other instance, on standby
 	Halted  *HaltStatus         `json:"halted,omitempty"` // while it waits for an operator
@@ -74,6 +75,8 @@ type StallStatus struct {
 	Longest float64             `json:"longest"`            // of the waits
 	Stalled float64             `json:"stalled"`            // how much of it went without an acknowledgement
 	TraceID string              `json:"trace_id,omitempty"` // empty: traces are off
+	// Partition is set where only this one was held back, because its lane was full.
+	Partition string `json:"partition,omitempty"`
 }
 
 // HaltStatus is why a route waits for an operator.
@@ -139,8 +142,10 @@ type LaneStatus struct {
 	Offset    int64               `json:"offset"` // of its oldest message
 	Blocker   flowcontrol.Blocker `json:"blocker,omitzero"`
 	Paused    bool                `json:"paused,omitempty"` // its partition is paused: the lane is full
-	Attempts  int                 `json:"attempts,omitempty"`
-	Error     string              `json:"error,omitempty"` // of the last attempt
+	// PausedSince is zero unless Paused.
+	PausedSince time.Time `json:"paused_since,omitzero"`
+	Attempts    int       `json:"attempts,omitempty"`
+	Error       string    `json:"error,omitempty"` // of the last attempt
 	// OldestTrace is the trace context of its oldest message if that is sampled; the stall links to it.
 	OldestTrace trace.SpanContext `json:"-"`
 }

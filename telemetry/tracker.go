@@ -38,6 +38,9 @@ type tracker struct {
 	waited  map[holdup]time.Duration
 	stalls  uint64        // spans begun
 	past    []StallStatus // spans ended, the latest, oldest first, at most keptStalls
+
+	home *tracker   // keeps past and counts stalls: the route's, itself unless this is a lane's
+	seen LaneStatus // of a lane's, as it was seen last
 }
 
 // episode is the one that is going on.
@@ -56,7 +59,9 @@ type episode struct {
 func newTracker(tracer trace.Tracer, route string, mark func(*mark),
 	ended func(context.Context, string, holdup, time.Duration),
 ) *tracker {
-	return &tracker{tracer: tracer, route: route, mark: mark, ended: ended, waited: map[holdup]time.Duration{}}
+	t := &tracker{tracer: tracer, route: route, mark: mark, ended: ended, waited: map[holdup]time.Duration{}}
+	t.home = t
+	return t
 }
 
 // context returns the span context of the episode that is going on.
@@ -152,22 +157,19 @@ func (t *tracker) open(s *RouteStatus) {
 	// an orphan.
 	_, c.span = t.tracer.Start(context.Background(), SpanStall, options...)
 	c.mark = mark{context: c.span.SpanContext(), begin: c.latest.Begin}
-	t.stalls++
+	t.home.stalls++
 	t.mark(&c.mark)
 }
 
 // finish ends the episode at the moment end.
 func (t *tracker) finish(end time.Time, s *RouteStatus, outcome string) {
 	c := t.current
-	t.current, t.done = nil, c.latest.Seq
+	defer func() { t.current, t.done = nil, c.latest.Seq }()
 	if c.span == nil {
 		return
 	}
 	h := longest(c.waited)
-	if len(t.past) == keptStalls {
-		t.past = slices.Delete(t.past, 0, 1)
-	}
-	t.past = append(t.past, c.status(end))
+	t.home.keep(t.stall(end))
 	if c.segment.sequence > 0 {
 		t.emit(c, end.Sub(c.latest.Begin), s)
 	}
@@ -187,20 +189,30 @@ func (t *tracker) finish(end time.Time, s *RouteStatus, outcome string) {
 	t.ended(c.context(), t.route, h, end.Sub(c.latest.Begin))
 }
 
+// keep remembers a span that has ended.
+func (t *tracker) keep(s StallStatus) {
+	if len(t.past) == keptStalls {
+		t.past = slices.Delete(t.past, 0, 1)
+	}
+	t.past = append(t.past, s)
+}
+
 // latest returns the spans that ended last and the one that is open.
 func (t *tracker) latest() []StallStatus {
 	all := slices.Clone(t.past)
 	if t.current != nil && t.current.span != nil {
-		all = append(all, t.current.status(time.Time{}))
+		all = append(all, t.stall(time.Time{}))
 	}
 	return all
 }
 
-// status returns what is known of the episode. end is zero while it goes on.
-func (c *episode) status(end time.Time) StallStatus {
+// stall returns what is known of the current episode. end is zero while it goes on.
+func (t *tracker) stall(end time.Time) StallStatus {
+	c := t.current
 	h := longest(c.waited)
 	s := StallStatus{
-		Begin: c.latest.Begin, End: end, Cause: h.cause, Blocker: h.blocker,
+		Partition: t.seen.Partition,
+		Begin:     c.latest.Begin, End: end, Cause: h.cause, Blocker: h.blocker,
 		Waited: seconds(c.latest.Waited), Longest: seconds(c.latest.Longest), Stalled: seconds(c.latest.Stalled),
 	}
 	if id := c.span.SpanContext().TraceID(); id.IsValid() {

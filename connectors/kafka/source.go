@@ -61,7 +61,6 @@ type source struct {
 	trouble error               // does not, but somebody should know; told once
 	topics  map[string]*topic   // as they were when first seen
 	backlog backlog
-	heard   time.Time // last fetch answer
 
 	facts atomic.Pointer[connectors.Facts]
 }
@@ -80,10 +79,11 @@ type feed struct {
 	paused    bool
 	asked     bool // it is in a request that is out
 	next      int64
-	committed int64 // what the group was last told, -1: unknown
-	gap       gap   // to be stepped over once everything before it is committed
-	end       int64 // behind the last message, -1: unknown
-	leader    int32 // -1: none
+	committed int64     // what the group was last told, -1: unknown
+	gap       gap       // to be stepped over once everything before it is committed
+	end       int64     // behind the last message, -1: unknown
+	heard     time.Time // when end was told
+	leader    int32     // -1: none
 	notBefore time.Time
 	fails     int
 	cut       int // answers in a row that held nothing but a cut batch
@@ -103,6 +103,7 @@ type timing struct {
 	wait      time.Duration // how long a broker holds a fetch when it has nothing
 	request   time.Duration // how long any answer may take, that wait included
 	metadata  time.Duration // how often metadata is asked for without need
+	ends      time.Duration // how often it is asked where a partition ends that is not fetched
 	pace      time.Duration // between two commits
 	backoff   time.Duration // after the first failure; doubles up to maxBackoff
 }
@@ -116,7 +117,7 @@ func defaultTiming() timing {
 	return timing{
 		session: 10 * time.Second, rebalance: 40 * time.Second, heartbeat: time.Second, drain: 30 * time.Second,
 		wait: 2 * time.Second, request: 15 * time.Second, metadata: 10 * time.Second,
-		pace: 50 * time.Millisecond, backoff: 100 * time.Millisecond,
+		ends: time.Second, pace: 50 * time.Millisecond, backoff: 100 * time.Millisecond,
 	}
 }
 
@@ -143,6 +144,7 @@ func newSource(cfg SourceConfig, env connectors.Env, t timing) *source {
 	s.member = newMember(s)
 	s.describe(max(1, len(cfg.Brokers)), "")
 	s.work.Go(s.keep)
+	s.work.Go(s.askEnds)
 	s.work.Go(s.member.run)
 	return s
 }

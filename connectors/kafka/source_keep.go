@@ -40,8 +40,7 @@ func (s *source) keep() {
 	}
 }
 
-// lookAround refreshes leaders, looks for new partitions and topics created anew, and asks how much there
-// is to read where no fetch answer has told for long.
+// lookAround refreshes leaders and looks for new partitions and topics created anew.
 func (s *source) lookAround() error {
 	topics := append(slices.Clone(s.cfg.Topics), s.member.led()...)
 	slices.Sort(topics)
@@ -54,11 +53,7 @@ func (s *source) lookAround() error {
 	}
 	s.member.grown(known)
 	missing := s.missing(known)
-	leaderless, quiet := s.lead(known)
-	if len(quiet) > 0 {
-		s.lookForLag(quiet)
-	}
-	if leaderless > 0 {
+	if leaderless := s.lead(known); leaderless > 0 {
 		return codeError(codeLeaderNotAvailable, "%d partitions", leaderless)
 	}
 	return missing
@@ -90,9 +85,8 @@ func (s *source) missing(known *metadata) error {
 	return err
 }
 
-// lead sets the partitions' leaders. It returns how many have none, and all partitions if no fetch
-// answer has come for long.
-func (s *source) lead(known *metadata) (leaderless int, quiet []*feed) {
+// lead sets the partitions' leaders. It returns how many have none.
+func (s *source) lead(known *metadata) (leaderless int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.feeds {
@@ -100,20 +94,56 @@ func (s *source) lead(known *metadata) (leaderless int, quiet []*feed) {
 			leaderless++
 		}
 	}
-	if time.Since(s.heard) >= s.timing.metadata {
-		quiet = slices.Clone(s.feeds)
-	}
 	s.signal(s.wake)
-	return leaderless, quiet
+	return leaderless
 }
 
-func (s *source) lookForLag(feeds []*feed) {
+// askEnds asks where partitions end that no answer has told of lately: what is not fetched, because it is
+// paused or the route waits for room, grows all the same.
+func (s *source) askEnds() {
+	timer := time.NewTimer(connectors.UntilTick(s.timing.ends))
+	defer timer.Stop()
+	for fails := 0; ; {
+		select {
+		case <-s.life.Done():
+			return
+		case <-timer.C:
+		}
+		timer.Reset(connectors.UntilTick(s.timing.ends))
+		feeds := s.unheard(time.Now())
+		if len(feeds) == 0 {
+			continue
+		}
+		if err := s.lookForLag(feeds); err != nil {
+			fails++
+			pause(s.life, s.backoff(fails))
+		} else {
+			fails = 0
+		}
+	}
+}
+
+// unheard returns the partitions whose end was told too long ago. The broker of one that it was asked for tells
+// as soon as there is something.
+func (s *source) unheard(now time.Time) (feeds []*feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.feeds {
+		if f.located && f.leader >= 0 && !f.asked && now.Sub(f.heard) >= s.timing.ends {
+			feeds = append(feeds, f)
+		}
+	}
+	return feeds
+}
+
+func (s *source) lookForLag(feeds []*feed) error {
 	ctx, cancel := context.WithTimeout(s.life, s.timing.request)
 	defer cancel()
-	ends, _ := s.list(ctx, wire.Latest, s.cfg.Isolation == readCommitted, feeds)
+	ends, err := s.list(ctx, wire.Latest, s.cfg.Isolation == readCommitted, feeds)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for f, end := range ends {
-		f.end = max(f.end, end)
+		f.end, f.heard = max(f.end, end), time.Now()
 	}
+	return err
 }

@@ -200,7 +200,6 @@ func (s *source) received(node int32, feeds []*feed, req *wire.Fetch, got *wire.
 	s.free(node, feeds)
 	delete(s.fails, node)
 	delete(s.holdOff, node)
-	s.heard = now
 	if got.Throttle > 0 {
 		s.holdOff[node] = now.Add(got.Throttle)
 	}
@@ -215,6 +214,7 @@ func (s *source) received(node int32, feeds []*feed, req *wire.Fetch, got *wire.
 			release(p)
 			s.refused(to, code(p.Code), now)
 		default:
+			to.heard = now
 			s.deliverable(to, p, req)
 		}
 	}

@@ -245,8 +245,6 @@ func (o *sendOrder) note(f *flight) {
 
 // The codes of refused messages (nats-server errors.json).
 const (
-	errCodeInsufficient    = 10023
-	errCodeStorageExceeded = 10047
 	errCodeMessageTooLarge = 10054
 	errCodeStoreFailed     = 10077 // "maximum messages exceeded" and the like, with discard: new
 	errCodeHeaderTooLarge  = 10097
@@ -267,14 +265,10 @@ func refusal(err error) error {
 	return err
 }
 
-// slowDown reports whether the server refuses because it has no room.
+// slowDown reports whether the server refuses because it is asked too much at once. A stream that is full is
+// none of that: it refuses until somebody makes room.
 func slowDown(err error) bool {
-	for _, code := range []int{errCodeInsufficient, errCodeStorageExceeded, errCodeStoreFailed, errCodeTooManyRequests, errCodeTooManyInflight} {
-		if isAPIError(err, code) {
-			return true
-		}
-	}
-	return false
+	return isAPIError(err, errCodeTooManyRequests) || isAPIError(err, errCodeTooManyInflight)
 }
 
 func statusError(status string) error {

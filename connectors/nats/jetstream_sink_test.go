@@ -307,7 +307,9 @@ func TestSinkWaitsForRoomInStream(t *testing.T) {
 		if fmt.Sprint(indexes, permanent) != "[5 6 7 8 9] [false false false false false]" || !strings.Contains(err.Error(), "maximum messages") {
 			t.Errorf("failed: %v %v %v", indexes, permanent, err)
 		}
-		st.host.awaitKind(t, connectors.Throttled)
+		if asked := st.host.all(connectors.Throttled); len(asked) > 0 {
+			t.Errorf("a full stream asks nobody to slow down: %v", asked)
+		}
 		st.wantStored(1, 25)
 		st.stream.MaxMsgs = 100
 		if _, err := st.js.UpdateStream(t.Context(), st.stream); err != nil {

@@ -123,6 +123,13 @@ type Route struct {
 		Partition string
 		From, To  int64
 	}
+	Stalls []struct { // the latest
+		Begin, End     time.Time
+		Cause, Blocker string
+		Partition      string
+		Stalled        float64
+	}
+	Holder   string
 	Actions  []struct{ Who, Why, What, Before, After string }
 	Lag      int64
 	LagKnown bool `json:"lag_known"`

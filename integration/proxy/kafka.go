@@ -7,9 +7,10 @@ import (
 
 // The API keys that tests ask about.
 const (
-	Produce   = 0
-	Fetch     = 1
-	JoinGroup = 11
+	Produce      = 0
+	Fetch        = 1
+	OffsetCommit = 8
+	JoinGroup    = 11
 
 	maxAPIKey = 128
 )

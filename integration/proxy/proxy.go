@@ -27,6 +27,8 @@ type Proxy struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 	slow     atomic.Pointer[func() time.Duration]
+	late     atomic.Pointer[detour]  // nil: nothing
+	held     [maxAPIKey]atomic.Int64 // by API key: how long its answers are held, in nanoseconds
 	refuse   atomic.Bool
 	answers  [maxAPIKey]atomic.Int64
 	bytes    atomic.Int64
@@ -154,6 +156,9 @@ func (p *Proxy) Delay(d time.Duration) { p.Slow(func() time.Duration { return d 
 // like loss, which TCP makes good after a while. by is called by many goroutines.
 func (p *Proxy) Slow(by func() time.Duration) { p.slow.Store(&by) }
 
+// DelayAnswers holds each answer to requests of a Kafka API key for d, and what follows it on its connection.
+func (p *Proxy) DelayAnswers(apiKey int16, d time.Duration) { p.held[apiKey].Store(int64(d)) }
+
 // Answers returns how many answers to requests of a Kafka API key have passed so far.
 func (p *Proxy) Answers(apiKey int16) int64 { return p.answers[apiKey].Load() }
 
@@ -190,21 +195,25 @@ func (p *Proxy) serve(client net.Conn) {
 	wg.Go(func() {
 		defer server.Close()
 		defer client.Close()
-		p.copy(server, client, ToServer, calls.request)
+		p.copy(p.send(server), client, ToServer, calls.request)
 	})
 	defer server.Close()
 	defer client.Close()
-	p.copy(client, server, ToClient, func(b []byte) {
+	write := func(b []byte) error { _, err := client.Write(b); return err }
+	p.copy(write, server, ToClient, func(b []byte) {
 		p.bytes.Add(int64(len(b)))
-		calls.answer(b, func(key int16) { p.answers[key].Add(1) })
+		calls.answer(b, func(key int16) {
+			p.answers[key].Add(1)
+			time.Sleep(time.Duration(p.held[key].Load()))
+		})
 	})
 	client.Close()
 	server.Close()
 	wg.Wait()
 }
 
-// copy moves what src says to dst and shows it to see.
-func (p *Proxy) copy(dst, src net.Conn, way Way, see func([]byte)) {
+// copy moves what src says to where write writes and shows it to see.
+func (p *Proxy) copy(write func([]byte) error, src net.Conn, way Way, see func([]byte)) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
@@ -221,7 +230,7 @@ func (p *Proxy) copy(dst, src net.Conn, way Way, see func([]byte)) {
 				trip()
 			}
 			see(buf[:n])
-			if _, err := dst.Write(buf[:n]); err != nil || trip != nil {
+			if err := write(buf[:n]); err != nil || trip != nil {
 				return
 			}
 		}
