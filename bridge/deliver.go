@@ -241,6 +241,9 @@ func (w *writer) acknowledged(f *flight, messages int) {
 	if f.left == 0 {
 		w.recycle(f.batch)
 		cost.Bytes = f.cost.Bytes
+		if !f.stored.IsZero() {
+			w.route.watch.Delivered(time.Since(f.stored))
+		}
 	}
 	w.p.lane.Release(cost.Messages)
 	w.release(cost)

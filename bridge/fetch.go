@@ -143,7 +143,7 @@ func (n *run) admit(b *connectors.Batch) {
 		r.fetched(b)
 	}
 	f := &flight{
-		batch: b, fetched: now, left: len(b.Messages),
+		batch: b, fetched: now, stored: b.Messages[0].Time, left: len(b.Messages),
 		cost: flowcontrol.Cost{Messages: int64(len(b.Messages)), Bytes: b.Memory},
 	}
 	n.charge(f.cost)

@@ -25,6 +25,7 @@ func (n *run) monitor(lanesDone <-chan struct{}) {
 		case now := <-timer.C:
 			timer.Reset(connectors.UntilTick(lookEvery))
 			n.noteWaiting(now)
+			n.route.outlook.look(n, now)
 			n.holdStuck(now)
 		}
 	}

@@ -54,7 +54,8 @@ type flight struct {
 	cost    flowcontrol.Cost
 	ticket  flowcontrol.Ticket
 	fetched time.Time
-	left    int // messages not yet acknowledged
+	stored  time.Time // when the origin stored its first message; zero: not known
+	left    int       // messages not yet acknowledged
 }
 
 // partition returns the state of a partition, with its writer running. It returns nil for one that

@@ -40,8 +40,10 @@ type Route struct {
 	left   atomic.Pointer[Left] // by the last run; nil before its end
 
 	gaps     gaps
-	watchdog watchdog                // of the monitor
-	giveUp   atomic.Pointer[givenUp] // the message that the operator gave up, until it is disposed of
+	watchdog watchdog                 // of the monitor
+	outlook  outlook                  // of the monitor
+	forecast atomic.Pointer[forecast] // nil: nothing is known yet
+	giveUp   atomic.Pointer[givenUp]  // the message that the operator gave up, until it is disposed of
 
 	mu      sync.Mutex
 	current *run          // nil between two runs

@@ -40,6 +40,7 @@ func (r *Route) Status() telemetry.RouteStatus {
 	if n != nil {
 		n.fillStatus(&s, health)
 	}
+	r.fillUnread(&s, now)
 	s.Owner = cmp.Or(s.Owner, source.Owner)
 	s.Guarantee = join(source.Guarantee, sink.Guarantee)
 	if why := r.unnoticed(); why != "" {

@@ -253,6 +253,9 @@ func (b *board) details(width int) []string {
 		if r.Halted != nil {
 			say("  → %s", r.Halted.Way)
 		}
+		for _, words := range nonEmpty(r.Unread.words(), r.Unread.loss()) {
+			say("  unread  %s", words)
+		}
 		for i := range min(most, len(r.InFlight)) {
 			f := &r.InFlight[i]
 			say("  in flight  %s at %d: %d messages, oldest %s  %s", f.Partition, f.Offset, f.Messages, ago(b.now.Time.Sub(f.Oldest).Seconds()), f.Error)

@@ -86,20 +86,21 @@ func (c *client) call(ctx context.Context, method, path string, body []byte) ([]
 
 // routeView is what `status` shows of a route.
 type routeView struct {
-	Route   string    `json:"route"`
-	Source  string    `json:"source"`
-	Sink    string    `json:"sink"`
-	State   string    `json:"state"`
-	Since   time.Time `json:"since"`
-	Cause   string    `json:"cause"`
-	Blocker string    `json:"blocker"`
-	Holder  string    `json:"holder"`
-	Detail  string    `json:"detail"`
-	Owner   string    `json:"owner"`
-	Down    time.Time `json:"down"`
-	Ended   bool      `json:"ended"`
-	Lag     int64     `json:"lag"`
-	Known   bool      `json:"lag_known"`
+	Route   string      `json:"route"`
+	Source  string      `json:"source"`
+	Sink    string      `json:"sink"`
+	State   string      `json:"state"`
+	Since   time.Time   `json:"since"`
+	Cause   string      `json:"cause"`
+	Blocker string      `json:"blocker"`
+	Holder  string      `json:"holder"`
+	Detail  string      `json:"detail"`
+	Owner   string      `json:"owner"`
+	Down    time.Time   `json:"down"`
+	Ended   bool        `json:"ended"`
+	Lag     int64       `json:"lag"`
+	Known   bool        `json:"lag_known"`
+	Unread  *unreadView `json:"unread"`
 	Halted  *struct {
 		Reason string `json:"reason"`
 		Way    string `json:"way"`
@@ -171,6 +172,9 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		lag, window, state := "?", "-", r.State
 		if r.Known {
 			lag = humanize.Comma(r.Lag)
+			if words := r.Unread.words(); words != "" {
+				lag += ", " + words
+			}
 		}
 		if r.Window.Now > 0 {
 			window = fmt.Sprintf("%d %% of %d", 100*r.Window.Messages/r.Window.Now, r.Window.Now)
@@ -189,6 +193,9 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		if w := &all[i].Window; w.Asked > w.Limit {
 			fmt.Fprintf(out, "%s: a round trip of %s asks for a window of about %d messages; it may have %d\n  → window.max_messages\n", all[i].Route,
 				time.Duration(w.RoundTrip*float64(time.Second)).Round(100*time.Microsecond), w.Asked, w.Limit)
+		}
+		if loss := all[i].Unread.loss(); loss != "" {
+			fmt.Fprintf(out, "%s: %s\n  → let the sink take messages, or raise that limit\n", all[i].Route, loss)
 		}
 		if h := all[i].Halted; h != nil {
 			fmt.Fprintf(out, "%s is halted: %s\n  → %s\n", all[i].Route, h.Reason, h.Way)

@@ -19,7 +19,7 @@ func two() (first, second *topAnswer) {
 		text := fmt.Sprintf(`{"version": "1", "instance": "box-1", "time": %q, "routes": [
 			{"route": "orders", "state": "flowing", "since": %[2]q, "lag": 12, "lag_known": true, "window": {"messages": 10, "messages_limit": 100},
 			 "counts": {"fetched_messages": %[3]d, "fetched_bytes": %[3]d, "acknowledged_messages": %[3]d}},
-			{"route": "payments", "state": "stalled", "since": %[2]q, "cause": "window.messages", "blocker": "sink.ack", "window": {"messages": 94, "messages_limit": 100},
+			{"route": "payments", "unread": {"age_seconds": 5, "loss_seconds": 600, "limit": "max_age of the stream"}, "state": "stalled", "since": %[2]q, "cause": "window.messages", "blocker": "sink.ack", "window": {"messages": 94, "messages_limit": 100},
 			 "in_flight": [{"partition": "payments/3", "messages": 94, "offset": 41, "oldest": %[2]q, "error": "slow"}],
 			 "stalls": [{"begin": %[2]q, "cause": "window.messages", "blocker": "sink.ack", "stalled": 2.5, "trace_id": "abc"}]},
 			{"route": "z\u001b[31m", "state": "halted", "since": %[2]q, "halted": {"reason": "message_refused", "way": "sluice resume z"}}]}`,

@@ -118,6 +118,22 @@ type Lagger interface {
 	Lag() (messages int64, ok bool)
 }
 
+// Forecaster is a source that knows how old what it has not fetched is, and when upstream removes it. Any
+// goroutine; it does not block.
+type Forecaster interface {
+	Unread() Unread
+}
+
+// Unread is the oldest of what a source has not fetched.
+type Unread struct {
+	// Oldest is when the origin stored it, or the message before it; zero: nothing is unread, or it is not known.
+	Oldest time.Time
+	// Lost is when upstream removes it if nothing is fetched until then and as much is written as lately; zero:
+	// never, or it is not known.
+	Lost  time.Time
+	Limit string // what removes it then, such as "retention.ms of topic orders"
+}
+
 // Restarter is a source that can begin anew with its broker, with new connections and a new session, at
 // the position where it is. What is in flight stays so.
 type Restarter interface {

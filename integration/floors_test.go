@@ -53,7 +53,7 @@ type listed struct {
 	Standard    bool
 	Imports     []string
 	TestImports []string
-	Error      *struct{ Err string }
+	Error       *struct{ Err string }
 }
 
 // list runs go list and decodes its JSON.

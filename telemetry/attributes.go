@@ -20,6 +20,14 @@ func routeAttributes(s *RouteStatus) []attribute.KeyValue {
 	if s.LagKnown {
 		list = append(list, attribute.Int64(AttrLag, s.Lag))
 	}
+	if u := s.Unread; u != nil {
+		if u.Age != nil {
+			list = append(list, attribute.Float64(AttrLagAge, *u.Age))
+		}
+		if u.Loss != nil {
+			list = append(list, attribute.Float64(AttrLoss, *u.Loss))
+		}
+	}
 	return list
 }
 

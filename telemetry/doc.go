@@ -29,6 +29,8 @@
 //	.limit                                                 now is the bound that holds, limit the hard one
 //	flowcontrol.window.bytes.used, .limit        both      the same
 //	sluice.source.lag                            both      messages; absent while unknown
+//	sluice.source.lag.time                       both      how old the oldest of them is; absent while unknown
+//	sluice.source.loss.time                      both      until upstream removes it; absent: it does not
 //	sluice.oldest.partition, .offset, .age       both      the oldest message in flight
 //	sluice.error                                 both      its lane's last error
 //	sampling.priority                            both      1, for samplers on the way
@@ -73,6 +75,9 @@
 //	flowcontrol.window.crossings      {crossing}  counter    use reached 90 %
 //	flowcontrol.message.age           s           gauge      of the oldest message in flight
 //	sluice.source.lag                 {message}   gauge      absent while unknown
+//	sluice.source.lag.time            s           gauge      how old the oldest of it is, at most; absent while unknown
+//	sluice.source.caught_up.time      s           gauge      until there is none, as the last half minute went; absent: never
+//	sluice.source.loss.time           s           gauge      until upstream removes the oldest, likewise; absent: it does not
 //	sluice.connected                              gauge      1 or 0, by sluice.end: source, sink
 //	sluice.fetched.messages           {message}   counter
 //	sluice.fetched.size               By          counter
@@ -87,6 +92,7 @@
 //	sluice.gap.messages               {message}   counter    vanished before they were read
 //	sluice.write.duration             s           histogram  of one Sink.Write
 //	sluice.write.size                 {message}   histogram  of one Sink.Write
+//	sluice.delivery.duration          s           histogram  from when the origin stored a batch's first message to its acknowledgement
 //	sluice.build.info                             gauge      1, with version and go.version
 //	sluice.telemetry.failures         {failure}   counter    exports that failed, by sluice.signal
 //	sluice.telemetry.suppressed       {span}      counter    spans of messages not made, to bound the cost

@@ -27,12 +27,14 @@ type metrics struct {
 	stallDuration metric.Float64Histogram
 	writeDuration metric.Float64Histogram
 	writeSize     metric.Int64Histogram
+	delivery      metric.Float64Histogram
 }
 
 // writes are the instruments of the one path that is not polled, with their attributes prepared.
 type writes struct {
 	duration metric.Float64Histogram
 	size     metric.Int64Histogram
+	delivery metric.Float64Histogram
 	route    []metric.RecordOption
 }
 
@@ -66,7 +68,7 @@ func newMetrics(cfg Config, res *resource.Resource, readers []sdkmetric.Reader, 
 // histograms makes them with bounds from a hiccup to an hour and more for a stall, and from loopback to
 // a broker that is frozen for a write.
 func (m *metrics) histograms(meter metric.Meter) error {
-	var errs [3]error
+	var errs [4]error
 	m.stallDuration, errs[0] = meter.Float64Histogram(MetricStallDuration, metric.WithUnit("s"),
 		metric.WithDescription("Stalls that have ended, from the first to the last wait for room."),
 		metric.WithExplicitBucketBoundaries(.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 600, 3600))
@@ -76,12 +78,15 @@ func (m *metrics) histograms(meter metric.Meter) error {
 	m.writeSize, errs[2] = meter.Int64Histogram(MetricWriteSize, metric.WithUnit("{message}"),
 		metric.WithDescription("Messages of one write."),
 		metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096, 16384))
+	m.delivery, errs[3] = meter.Float64Histogram(MetricDelivery, metric.WithUnit("s"),
+		metric.WithDescription("Time from when the origin stored the first message of a batch until the sink acknowledged the batch."),
+		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 600, 3600, 21600, 86400))
 	return errors.Join(errs[:]...)
 }
 
 func (m *metrics) writesOf(route string) writes {
 	return writes{
-		duration: m.writeDuration, size: m.writeSize,
+		duration: m.writeDuration, size: m.writeSize, delivery: m.delivery,
 		route: []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attribute.String(AttrRoute, route)))},
 	}
 }

@@ -44,7 +44,11 @@ func scrape(t *testing.T, tel *Telemetry) (values map[string]float64, types []st
 func TestPrometheusNames(t *testing.T) {
 	play(t, func(c *script) {
 		c.connect()
-		c.set(func(s *RouteStatus) { s.LagKnown = true })
+		seconds := 90.0
+		c.set(func(s *RouteStatus) {
+			s.LagKnown, s.Unread = true, &UnreadStatus{Age: &seconds, CaughtUp: &seconds, Loss: &seconds}
+		})
+		c.route.Delivered(time.Second)
 		c.full(flowcontrol.BlockerAck)
 		c.sleep(time.Second)
 		c.room()

@@ -41,6 +41,8 @@ const (
 	AttrBytesLimit    = "flowcontrol.window.bytes.limit"
 
 	AttrLag             = "sluice.source.lag"       // messages not yet fetched; absent while unknown
+	AttrLagAge          = "sluice.source.lag.time"  // how old the oldest of them is, s; absent while unknown
+	AttrLoss            = "sluice.source.loss.time" // until upstream removes it, s; absent: it does not
 	AttrOldestPartition = "sluice.oldest.partition" // of the oldest message in flight
 	AttrOldestOffset    = "sluice.oldest.offset"
 	AttrOldestAge       = "sluice.oldest.age" // since it was fetched, s
@@ -72,6 +74,9 @@ const (
 	MetricOldestAge     = "flowcontrol.message.age"
 
 	MetricLag           = "sluice.source.lag"
+	MetricLagAge        = "sluice.source.lag.time"
+	MetricCaughtUp      = "sluice.source.caught_up.time"
+	MetricLoss          = "sluice.source.loss.time"
 	MetricConnected     = "sluice.connected"
 	MetricFetched       = "sluice.fetched.messages"
 	MetricFetchedBytes  = "sluice.fetched.size"
@@ -85,6 +90,7 @@ const (
 	MetricRefetched     = "sluice.refetched.size"
 	MetricGaps          = "sluice.gap.messages"
 	MetricWriteDuration = "sluice.write.duration"
+	MetricDelivery      = "sluice.delivery.duration"
 	MetricWriteSize     = "sluice.write.size"
 
 	MetricBuild      = "sluice.build.info"

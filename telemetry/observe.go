@@ -64,6 +64,7 @@ type observer struct {
 	ints     []metric.Int64Observable // in the order of readings
 
 	sourceTime, waitTime, stallAge, oldest metric.Float64Observable
+	lagAge, caughtUp, loss                 metric.Float64Observable
 	stalls, connected                      metric.Int64Observable
 }
 
@@ -84,6 +85,9 @@ func observeRoutes(meter metric.Meter, routes func() []*Route) error {
 		{&o.waitTime, counter, MetricWaitTime, "Time the source waited for room, by the full bound and who held the room."},
 		{&o.stallAge, gauge, MetricStallAge, "How long the route has been stalled; 0 when it is not."},
 		{&o.oldest, gauge, MetricOldestAge, "How long the oldest message has been in flight."},
+		{&o.lagAge, gauge, MetricLagAge, "How old the oldest message not yet fetched is, at most; 0 when there is none, absent while unknown."},
+		{&o.caughtUp, gauge, MetricCaughtUp, "Until nothing is unread, as the last half minute went; absent: it does not catch up, or has."},
+		{&o.loss, gauge, MetricLoss, "Until upstream removes the oldest unread message, as the last half minute went; absent: it does not."},
 	}
 	for _, f := range floats {
 		i, err := floatInstrument(meter, f.kind, f.name, f.help)
@@ -144,12 +148,32 @@ func (o *observer) route(r *Route, out metric.Observer) {
 	out.ObserveInt64(o.connected, number(s.SourceConnected), with(route, attribute.String(AttrEnd, "source")))
 	out.ObserveInt64(o.connected, number(s.SinkConnected), with(route, attribute.String(AttrEnd, "sink")))
 	out.ObserveFloat64(o.oldest, oldestAge(&s).Seconds(), plain)
+	o.unread(&s, out, plain)
 	if s.State != flowcontrol.Stalled {
 		out.ObserveFloat64(o.stallAge, 0, plain)
 		return
 	}
 	out.ObserveFloat64(o.stallAge, time.Since(s.Since).Seconds(), with(route,
 		attribute.String(AttrCause, s.Cause.String()), attribute.String(AttrBlocker, blockerName(blockerOf(&s)))))
+}
+
+// unread shows what lies ahead of the source.
+func (o *observer) unread(s *RouteStatus, out metric.Observer, plain metric.ObserveOption) {
+	if s.LagKnown && s.Lag == 0 {
+		out.ObserveFloat64(o.lagAge, 0, plain)
+	}
+	u := s.Unread
+	if u == nil {
+		return
+	}
+	for _, one := range []struct {
+		of      metric.Float64Observable
+		seconds *float64
+	}{{o.lagAge, u.Age}, {o.caughtUp, u.CaughtUp}, {o.loss, u.Loss}} {
+		if one.seconds != nil {
+			out.ObserveFloat64(one.of, *one.seconds, plain)
+		}
+	}
 }
 
 func with(attributes ...attribute.KeyValue) metric.MeasurementOption {

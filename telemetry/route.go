@@ -117,6 +117,15 @@ func (r *Route) Wrote(d time.Duration, messages int) {
 	r.writes.size.Record(context.Background(), int64(messages), r.writes.route...)
 }
 
+// Delivered says that the sink has acknowledged a batch whose first message the origin had stored so long ago.
+// It is called once a batch and allocates nothing.
+func (r *Route) Delivered(d time.Duration) {
+	if r == nil {
+		return
+	}
+	r.writes.delivery.Record(context.Background(), max(0, d.Seconds()), r.writes.route...)
+}
+
 func (r *Route) ended() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

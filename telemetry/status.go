@@ -53,6 +53,9 @@ type RouteStatus struct {
 	Lag      int64 `json:"lag"`
 	LagKnown bool  `json:"lag_known"`
 
+	// Unread is how far that is in time; nil: nothing is unread, or nothing is known of it.
+	Unread *UnreadStatus `json:"unread,omitempty"`
+
 	Counts Counts `json:"counts"`
 
 	Guarantee string   `json:"guarantee"`
@@ -63,6 +66,15 @@ type RouteStatus struct {
 
 	// Clock is the source time by state, and the episodes of waiting for room.
 	Clock flowcontrol.Reading `json:"clock"`
+}
+
+// UnreadStatus is how old what is not yet fetched is and how long that lasts, in seconds. What is absent is not
+// known or does not come.
+type UnreadStatus struct {
+	Age      *float64 `json:"age_seconds,omitempty"`       // of the oldest message, at most
+	CaughtUp *float64 `json:"caught_up_seconds,omitempty"` // until nothing is unread, as the last half minute went
+	Loss     *float64 `json:"loss_seconds,omitempty"`      // until upstream removes the oldest, as the last half minute went
+	Limit    string   `json:"limit,omitempty"`             // what removes it, such as "retention.ms of topic orders"
 }
 
 // StallStatus is an episode of waiting for room that became a span. Durations are in seconds.

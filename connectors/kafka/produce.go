@@ -259,8 +259,8 @@ func (p *producer) again(t *target, err error) {
 	t.attempts++
 	if t.attempts == 1 {
 		t.since = time.Now()
-		p.conn.report(connectors.Event{Kind: connectors.Retrying, Err: err})
 	}
+	p.conn.report(connectors.Event{Kind: connectors.Retrying, Err: err}) // each time: a connection may have been made since
 	time.AfterFunc(jitter(t.attempts), func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -32,8 +32,9 @@ type source struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	told  string          // what the keeper told last of missing topics; of its goroutine
-	first map[string]bool // topics that the group has no position in; of the member's goroutine
+	keptAt time.Time       // when kept was asked for; of askEnds
+	told   string          // what the keeper told last of missing topics; of its goroutine
+	first  map[string]bool // topics that the group has no position in; of the member's goroutine
 
 	// Of the goroutine that calls Fetch.
 	inflater wire.Inflater
@@ -61,6 +62,7 @@ type source struct {
 	trouble error               // does not, but somebody should know; told once
 	topics  map[string]*topic   // as they were when first seen
 	backlog backlog
+	kept    []retention
 
 	facts atomic.Pointer[connectors.Facts]
 }
@@ -83,6 +85,7 @@ type feed struct {
 	gap       gap       // to be stepped over once everything before it is committed
 	end       int64     // behind the last message, -1: unknown
 	heard     time.Time // when end was told
+	last      time.Time // of the message that was read last
 	leader    int32     // -1: none
 	notBefore time.Time
 	fails     int

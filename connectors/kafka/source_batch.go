@@ -38,7 +38,7 @@ func (s *source) take(f *feed, room connectors.Room) (*connectors.Batch, error) 
 		out.HoldRaw(f.topic, corrupt)
 	}
 	more = f.trim(out) && more
-	if s.taken(f, before, more, err != nil) || len(out.Messages) == 0 {
+	if s.taken(f, out.Messages, before, more, err != nil) || len(out.Messages) == 0 {
 		out.Release()
 		s.outs.Put(out)
 		return nil, err
@@ -56,9 +56,10 @@ func (s *source) take(f *feed, room connectors.Room) (*connectors.Batch, error) 
 
 // taken keeps the position after a read and puts the partition in line again. It reports whether the
 // partition was revoked meanwhile.
-func (s *source) taken(f *feed, before int64, more, failed bool) (gone bool) {
+func (s *source) taken(f *feed, messages []connectors.Message, before int64, more, failed bool) (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f.noteRead(messages)
 	f.next = f.reader.Next()
 	if f.ended() {
 		f.next = f.until

@@ -110,6 +110,7 @@ func (s *source) askEnds() {
 		case <-timer.C:
 		}
 		timer.Reset(connectors.UntilTick(s.timing.ends))
+		s.askRetention()
 		feeds := s.unheard(time.Now())
 		if len(feeds) == 0 {
 			continue

@@ -30,8 +30,9 @@ type jetStreamSource struct {
 
 	flights  flights
 	payloads payloads
-	acking   chan struct{} // a token: who holds it may acknowledge, or end the session for others
-	lag      atomic.Int64  // -1: unknown
+	acking   chan struct{}                     // a token: who holds it may acknowledge, or end the session for others
+	lag      atomic.Int64                      // -1: unknown
+	unread   atomic.Pointer[connectors.Unread] // nil: nothing is, or it is not known
 
 	mu       sync.Mutex
 	live     *pullSession  // nil while there is none
@@ -69,6 +70,7 @@ type jetStreamSource struct {
 	known       bool      // position and settled are of the ownership that is or was last ours
 	assigned    bool      // the bridge knows the partition as ours
 	ack         ackForm
+	ahead       ahead
 }
 
 // newJetStreamSource starts connecting and returns at once.

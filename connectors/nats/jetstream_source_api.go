@@ -21,10 +21,16 @@ type streamInfo struct {
 		MaxMsgsPerSubject int64    `json:"max_msgs_per_subject"`
 		AllowMsgTTL       bool     `json:"allow_msg_ttl"`
 		AllowRollup       bool     `json:"allow_rollup_hdrs"`
+
+		MaxAge   time.Duration `json:"max_age"`
+		MaxMsgs  int64         `json:"max_msgs"`
+		MaxBytes int64         `json:"max_bytes"`
+		Discard  string        `json:"discard"`
 	} `json:"config"`
 	Created time.Time `json:"created"`
 	State   struct {
 		Messages  uint64    `json:"messages"`
+		Bytes     uint64    `json:"bytes"`
 		FirstSeq  uint64    `json:"first_seq"`
 		LastSeq   uint64    `json:"last_seq"`
 		FirstTime time.Time `json:"first_ts"`

@@ -405,6 +405,7 @@ func (s *jetStreamSource) poll(ctx context.Context, p *pullSession, filtered boo
 		lag += int64(info.Delivered.Consumer - taken)
 	}
 	s.lag.Store(lag)
+	s.lookAhead(ctx, lag, info.AckFloor.Stream)
 	select {
 	case s.looked <- struct{}{}:
 	default:

@@ -56,7 +56,7 @@ func faults() []fault {
 			{"and upstream frozen too", func(tr *trial) { tr.source.Block() }, sinkRefuses},
 		}},
 		{name: "quota", ways: "j2k", steps: []step{
-			{"throttled", func(tr *trial) { tr.throttle("producer_byte_rate", 600_000) }, sinkThrottled},
+			{"throttled", func(tr *trial) { tr.throttle("producer_byte_rate", 600_000, 3) }, sinkThrottled},
 			{"then frozen", (*trial).freeze, sinkFrozen},
 		}, after: func(tr *trial) { tr.thaw(); tr.quota("producer_byte_rate", 0) }},
 		{name: "dead letters refused", ways: both, before: (*trial).createLetters, extra: (*trial).letterConfig, steps: []step{
@@ -76,7 +76,7 @@ func faults() []fault {
 			{"then killed", (*trial).cutSource, sourceGone},
 		}},
 		{name: "upstream throttled", ways: "k2j", steps: []step{
-			{"throttled", func(tr *trial) { tr.throttle("consumer_byte_rate", 20_000) }, sourceStarved},
+			{"throttled", func(tr *trial) { tr.throttle("consumer_byte_rate", 20_000, 1) }, sourceStarved},
 		}, after: func(tr *trial) { tr.quota("consumer_byte_rate", 0) }},
 		{name: "upstream killed", ways: both, perSecond: 1000, steps: []step{{"killed", (*trial).cutSource, sourceGone}}},
 		{name: "gap", ways: both, extra: func(*trial) string { return "    on_gap: halt\n" }, steps: []step{
@@ -149,17 +149,17 @@ func (tr *trial) quota(key string, perSecond float64) {
 	})
 }
 
-// throttle returns when the broker has kept to the quota for three seconds: the first answer after a burst
+// throttle returns when the broker has kept to the quota for so many seconds: the first answer after a burst
 // takes it back at once.
-func (tr *trial) throttle(key string, perSecond int64) {
+func (tr *trial) throttle(key string, perSecond int64, seconds int) {
 	tr.quota(key, float64(perSecond))
 	var last, had int64
-	for steady := 0; steady < 3; {
+	for steady := 0; steady < seconds; {
 		tr.sleep(time.Second)
 		r, err := tr.daemon.Status(tr.ctx)
 		tr.must(err)
 		last, had = had, r.Counts.Acknowledged
-		if steady++; had == last || last == 0 || had-last > 3*perSecond/2/int64(tr.scene.load.Size) {
+		if steady++; had == last || last == 0 || had-last > 5*perSecond/4/int64(tr.scene.load.Size+160) {
 			steady = 0
 		}
 	}
@@ -233,9 +233,11 @@ func (tr *trial) oneHeld() {
 	})
 }
 
-// starve lets upstream say nothing any more while there is a lot to read.
+// starve lets upstream say nothing any more while there is a lot to read. The sink is slow, so that commits keep
+// up: else what upstream does not say first is that something is committed.
 func (tr *trial) starve() {
 	tr.load()
+	tr.slowSink()
 	tr.must(tr.way.fill(tr.scene, tr.ctx, 1_000_000, 1_030_000, 0))
 	tr.source.Hold(proxy.ToClient)
 }

@@ -172,7 +172,7 @@ func judge(s *scene, d *daemon.Daemon, want wanted) (got answer, took time.Durat
 	begin := time.Now()
 	due, moved, waits := begin, int64(-1), false
 	var right time.Time
-	seen := map[answer]int{}
+	seen, before := map[answer]int{}, map[answer]int{}
 	for time.Since(begin) < patience && (right.IsZero() || time.Since(right) < steady) {
 		asked := time.Now()
 		r, err := d.Status(s.ctx)
@@ -196,13 +196,18 @@ func judge(s *scene, d *daemon.Daemon, want wanted) (got answer, took time.Durat
 		if right.IsZero() && want.fits(a) {
 			right, took = asked, max(0, asked.Sub(due))
 		}
-		if !right.IsZero() {
+		if right.IsZero() {
+			before[a]++
+		} else {
 			seen[a]++
 		}
 		s.sleep(10 * time.Millisecond)
 		if right.IsZero() && time.Since(begin) >= patience-steady {
 			right, took = asked, asked.Sub(due) // late: what it says instead
 		}
+	}
+	if took > allowed {
+		s.Logf("answers before: %v, and then: %v", before, seen)
 	}
 	return most(seen, want), took
 }

@@ -129,7 +129,12 @@ type Route struct {
 		Partition      string
 		Stalled        float64
 	}
-	Holder   string
+	Holder string
+	Unread *struct {
+		Age   *float64 `json:"age_seconds"`
+		Loss  *float64 `json:"loss_seconds"`
+		Limit string
+	}
 	Actions  []struct{ Who, Why, What, Before, After string }
 	Lag      int64
 	LagKnown bool `json:"lag_known"`

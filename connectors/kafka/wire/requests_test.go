@@ -56,6 +56,11 @@ func TestRequestsMatchFranz(t *testing.T) {
 			}}},
 		"offsets": {AppendOffsetFetch(nil, "g", offsets), OffsetFetchVersion, &kmsg.OffsetFetchRequest{Group: "g", Topics: []kmsg.OffsetFetchRequestTopic{
 			{Topic: "a", Partitions: []int32{0, 3}}, {Topic: "b", Partitions: []int32{1}}}}},
+		"configs": {AppendDescribeConfigs(nil, []string{"a", "b"}, "retention.ms", "x"), DescribeConfigsVersion, &kmsg.DescribeConfigsRequest{
+			Resources: []kmsg.DescribeConfigsRequestResource{
+				{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "a", ConfigNames: []string{"retention.ms", "x"}},
+				{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "b", ConfigNames: []string{"retention.ms", "x"}},
+			}}},
 		"list": {AppendListOffsets(nil, true, Earliest, offsets[:1]), ListOffsetsVersion, &kmsg.ListOffsetsRequest{ReplicaID: -1, IsolationLevel: 1,
 			Topics: []kmsg.ListOffsetsRequestTopic{{Topic: "a", Partitions: []kmsg.ListOffsetsRequestTopicPartition{{CurrentLeaderEpoch: -1, Timestamp: -2}}}}}},
 	} {
@@ -112,6 +117,17 @@ func TestAnswersMatchFranz(t *testing.T) {
 		{Topic: "a", Partitions: []kmsg.ListOffsetsResponseTopicPartition{{Partition: 1, Timestamp: 8, Offset: 5, LeaderEpoch: 2}}}}}, ListOffsetsVersion))
 	if diff := cmp.Diff([]Offset{{Topic: "a", Partition: 1, Offset: 5, Epoch: 2}}, listed); diff != "" || err != nil {
 		t.Error("listed", diff, err)
+	}
+	configs, err := ReadConfigs(answer(&kmsg.DescribeConfigsResponse{Resources: []kmsg.DescribeConfigsResponseResource{
+		{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "a", Configs: []kmsg.DescribeConfigsResponseResourceConfig{
+			{Name: "retention.ms", Value: &text, ConfigSynonyms: []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{{Name: "log.retention.ms", Value: &text}}},
+			{Name: "secret", IsSensitive: true},
+		}},
+		{ErrorCode: 29, ErrorMessage: &text, ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "b"},
+	}}, DescribeConfigsVersion))
+	wantConfigs := []TopicConfig{{Topic: "a", Values: map[string]string{"retention.ms": text}}, {Topic: "b", Code: 29, Values: map[string]string{}}}
+	if diff := cmp.Diff(wantConfigs, configs); diff != "" || err != nil {
+		t.Error("configs", diff, err)
 	}
 }
 
@@ -224,7 +240,8 @@ func FuzzAnswers(f *testing.F) {
 		offsets, _, _ := ReadOffsets(b)
 		parts, _ := ReadAssignment(b)
 		topics, _ := ReadSubscription(b)
-		if n := max(len(listed), len(committed), len(offsets), len(parts), len(topics)); n > len(b) {
+		configs, _ := ReadConfigs(b)
+		if n := max(len(listed), len(committed), len(offsets), len(parts), len(topics), len(configs)); n > len(b) {
 			t.Errorf("%d elements from %d bytes", n, len(b))
 		}
 		if joined, _ := ReadJoined(b); len(joined.Members) > len(b)/8+1 {

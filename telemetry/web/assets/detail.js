@@ -67,6 +67,16 @@ function errors(route, now) {
   return rows;
 }
 
+// lagWords says how much is unread, and how long that lasts.
+function lagWords(route) {
+  if (!route.lag_known) return 'not known';
+  const u = route.unread ?? {};
+  const seconds = (s) => duration(s * 1000);
+  return [`${count(route.lag)} messages to read`, u.age_seconds != null && `the oldest ${seconds(u.age_seconds)} old`,
+    u.caught_up_seconds != null && `caught up in ${seconds(u.caught_up_seconds)}`,
+    u.loss_seconds != null && `lost in ${seconds(u.loss_seconds)} by ${u.limit}`].filter(Boolean).join(', ');
+}
+
 export function drawDetail(route, status, rate, now) {
   const state = stateOf(route);
   set(by('detail-title'), route.route);
@@ -85,7 +95,7 @@ export function drawDetail(route, status, rate, now) {
   set(by('window-now'), `${count(w.messages)} of ${count(w.messages_limit)} messages${bound} · ${bytes(w.bytes)} of ${bytes(w.bytes_limit)}`);
   by('key-now').hidden = !w.adaptive;
   set(by('rate-now'), `${short(rate.in)} fetched, ${short(rate.out)} acknowledged a second`);
-  set(by('lag-now'), route.lag_known ? `${count(route.lag)} messages to read` : 'not known');
+  set(by('lag-now'), lagWords(route));
   const oldest = route.in_flight?.[0];
   set(by('oldest-now'), oldest ? `${duration(oldestAge(route, now))}, ${oldest.partition} at ${oldest.offset}` : 'nothing is in flight');
   for (const [id, text] of [['band', sentence(route, now)], ['window', by('window-now').textContent], ['rate', by('rate-now').textContent],
