@@ -45,7 +45,7 @@ func kafkaMutants() []*mutant {
 			{"connectors/kafka/source_commit.go", "			s.member.lost(as, c)\n			return nil\n", "			s.member.lost(as, c)\n			return codeError(c, \"commit\")\n"},
 		}},
 		{"never asks again after a request that failed", []string{"unheard-there"}, []edit{
-			{"connectors/kafka/source_request.go", "	delete(s.busy, node)\n	s.look = true\n	s.fails[node]++\n", "	s.look = true\n	s.fails[node]++\n"},
+			{"connectors/kafka/source_request.go", "	s.free(node, feeds)\n	s.fails[node]++\n", "	s.look = true\n	s.fails[node]++\n"},
 		}},
 		{"does not wait between two attempts", []string{"gone-there"}, []edit{
 			{"connectors/kafka/source_request.go", "return min(maxBackoff, s.timing.backoff<<min(n-1, 10))", "return min(maxBackoff, s.timing.backoff<<min(n-1, 10)) / 1_000_000"},
