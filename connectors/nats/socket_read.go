@@ -41,7 +41,7 @@ type socket struct {
 	arrivals *arrivalPool
 	block    *block
 	from, to int  // bytes of block that were read and not yet parsed or passed
-	quiet    bool // what was read last would have fit in a small block
+	quiet    bool // what was read last was little, and all there was
 	greeted  bool // the first words have come
 	theirs   int  // bytes from here on that are nats.go's, whether read or not
 	last     struct {
@@ -112,9 +112,10 @@ func (s *socket) fill(need int) error {
 		}
 		s.move()
 	}
+	most := min(quietBlock, len(s.block.bytes)-s.to)
 	n, err := s.Conn.Read(s.block.bytes[s.to:])
 	s.to += n
-	s.quiet = n < quietBlock
+	s.quiet = n < most
 	if n > 0 {
 		return nil // an error comes again
 	}
@@ -124,20 +125,21 @@ func (s *socket) fill(need int) error {
 	return err
 }
 
-// renew finds room to read into when all that was read is parsed: a small block while little comes, unless
-// somebody still looks at what came.
+// renew finds room to read into when all that was read is parsed: in a small block while little comes. What
+// somebody still looks at stays.
 func (s *socket) renew() {
-	alone, size := s.block == nil || s.block.holders.Load() == 1, blockSize
-	if s.quiet && alone {
-		size = quietBlock
+	size, least := blockSize, leastRead
+	if s.quiet {
+		size, least = quietBlock, quietBlock/2
 	}
 	if s.block != nil {
-		switch {
-		case alone && len(s.block.bytes) == size:
-			s.from, s.to = 0, 0
-			return
-		case !alone && len(s.block.bytes)-s.to >= leastRead:
-			return
+		if len(s.block.bytes) == size {
+			if s.block.holders.Load() == 1 {
+				s.from, s.to = 0, 0
+			}
+			if size-s.to >= least {
+				return
+			}
 		}
 		s.block.release()
 	}

@@ -80,22 +80,47 @@ func readSocket(text string, sizes ...int) (passed string, got []sent, err error
 	return all.String(), got, err
 }
 
-// A connection at rest holds a small block, whatever came before.
+// A connection at rest holds a small block, whatever came before, and also where what came last is always still
+// looked at when more is read. What waits to be looked at is not much larger than what came.
 func TestSocketRestsSmall(t *testing.T) {
 	large := fmt.Sprintf("MSG s.x T1 %d\r\n%s\r\n", 3*largeFrame/4, strings.Repeat("x", 3*largeFrame/4))
-	c := &pieces{text: []byte(greeting), sizes: []int{1 << 20}}
-	s := newSocket(c, &blocks{}, &arrivalPool{})
-	read := 0
-	_, _ = s.subscribe(0, func(a *arrival) { read += len(a.frames); a.release() }, "a")
-	for _, text := range []string{greeting, strings.Repeat(large, 50), "PING\r\n", "MSG s.x T1 1\r\na\r\n"} {
-		c.text = []byte(text)
-		var err error
-		for buf := make([]byte, 1<<10); err == nil; {
-			_, err = s.Read(buf)
+	small := fmt.Sprintf("MSG s.x T1 300\r\n%s\r\n", strings.Repeat("y", 300))
+	for _, waiting := range []int{0, 1, 200} { // arrivals that are not let go of
+		c := &pieces{sizes: []int{1 << 20}}
+		s := newSocket(c, &blocks{}, &arrivalPool{})
+		read := 0
+		var held []*arrival
+		_, _ = s.subscribe(0, func(a *arrival) {
+			read += len(a.frames)
+			if held = append(held, a); len(held) > waiting {
+				held[0].release()
+				held = held[1:]
+			}
+		}, "a")
+		say := func(text string) {
+			c.text = []byte(text)
+			var err error
+			for buf := make([]byte, 1<<10); err == nil; {
+				_, err = s.Read(buf)
+			}
 		}
-	}
-	if read != 51 || len(s.block.bytes) != quietBlock {
-		t.Errorf("after %d messages, 51 were sent, the socket holds %d bytes, want %d", read, len(s.block.bytes), quietBlock)
+		say(greeting)
+		say(strings.Repeat(large, 50))
+		for range 1000 {
+			say(small)
+		}
+		blocks := map[*block]bool{}
+		for _, a := range held {
+			blocks[a.block] = true
+		}
+		memory := 0
+		for b := range blocks {
+			memory += len(b.bytes)
+		}
+		if read != 1050 || len(s.block.bytes) != quietBlock || memory > 2*waiting*len(small)+2*quietBlock {
+			t.Errorf("%d of 1050 messages; a block of %d bytes is read into, want %d; %d messages of %d bytes wait in %d",
+				read, len(s.block.bytes), quietBlock, waiting, len(small), memory)
+		}
 	}
 }
 
