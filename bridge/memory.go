@@ -72,6 +72,18 @@ func (b *Bridge) Memory() (bytes int64, line string) {
 		mebibytes(bytes), mebibytes(windows), what, mebibytes(ends), len(b.routes), mebibytes(processMemory))
 }
 
+// Held returns how many bytes the windows of all routes hold.
+func (b *Bridge) Held() (bytes int64) {
+	for _, r := range b.routes {
+		r.mu.Lock()
+		if r.current != nil {
+			bytes += r.current.window.Used().Bytes
+		}
+		r.mu.Unlock()
+	}
+	return bytes
+}
+
 // memory is the line that says how much memory the process needs for this route at most.
 func (r *Route) memory(ends []connectors.Facts) string {
 	window := r.cfg.Window.Bytes

@@ -85,7 +85,7 @@ func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog
 // it waits for Resume.
 func (r *Route) run(soft, hard context.Context) {
 	if r.tel != nil {
-		r.watch = r.tel.Watch(r.cfg.Name, r.log, r.Status)
+		r.watch = r.tel.Watch(r.cfg.Name, r.log, r.glance)
 		defer r.watch.Stop("shutdown")
 	}
 	defer r.endOrders()

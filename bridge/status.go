@@ -16,6 +16,19 @@ const statusLanes = 16
 
 // Status returns everything there is to know of the route now.
 func (r *Route) Status() telemetry.RouteStatus {
+	s, n := r.moving()
+	r.promise(&s, n)
+	return s
+}
+
+// glance returns what changes of the status from moment to moment, which costs far less than all of it.
+func (r *Route) glance() telemetry.RouteStatus {
+	s, _ := r.moving()
+	return s
+}
+
+// moving returns the status without what promise adds, and the run that is going on, if one is.
+func (r *Route) moving() (telemetry.RouteStatus, *run) {
 	now := time.Now()
 	r.mu.Lock()
 	n, ended := r.current, r.ended
@@ -35,13 +48,18 @@ func (r *Route) Status() telemetry.RouteStatus {
 		},
 		Counts: r.counts.read(),
 	}
-	ends := r.facts(n)
-	source, sink := ends[0], ends[1]
 	if n != nil {
 		n.fillStatus(&s, health)
+		s.Owner = cmp.Or(s.Owner, describe(n.source, r.cfg.Source.Facts).Owner)
 	}
 	r.fillUnread(&s, now)
-	s.Owner = cmp.Or(s.Owner, source.Owner)
+	return s, n
+}
+
+// promise adds what a route says of itself.
+func (r *Route) promise(s *telemetry.RouteStatus, n *run) {
+	ends := r.facts(n)
+	source, sink := ends[0], ends[1]
 	s.Guarantee = join(source.Guarantee, sink.Guarantee)
 	if why := r.unnoticed(); why != "" {
 		s.Guarantee += "; a position that upstream lost would not be noticed: " + why
@@ -58,7 +76,6 @@ func (r *Route) Status() telemetry.RouteStatus {
 	}
 	s.Backlog = source.Backlog
 	s.Memory = r.memory(ends)
-	return s
 }
 
 func describe(end any, facts connectors.Facts) connectors.Facts {

@@ -153,9 +153,10 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			return d.verdict(err, draining)
 		case now := <-ticker.C:
 			ticker.Reset(connectors.UntilTick(reportEvery))
-			all := d.bridge.Status()
-			d.report.look(all, now)
-			spare.look(all, now)
+			if d.report.waits() {
+				d.report.look(d.bridge.Status(), now)
+			}
+			spare.look(d.bridge.Held(), now)
 		case <-overdue:
 			// A connector that does not heed its context must not keep the process.
 			return d.verdict(&bridge.DrainError{Left: d.uncommitted()}, draining)

@@ -10,7 +10,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/sluice-bridge/sluice/connectors"
-	"github.com/sluice-bridge/sluice/telemetry"
 )
 
 const (
@@ -96,12 +95,8 @@ type giveBack struct {
 	free  func()
 }
 
-// look is called about once a second.
-func (g *giveBack) look(all []telemetry.RouteStatus, now time.Time) {
-	var held int64
-	for i := range all {
-		held += all[i].Window.Bytes
-	}
+// look is called about once a second with what all windows hold.
+func (g *giveBack) look(held int64, now time.Time) {
 	g.most = max(g.most, held)
 	if g.most < giveBackLeast || held > g.most/giveBackShare || g.since.IsZero() {
 		g.since = now

@@ -12,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/sluice-bridge/sluice/connectors"
-	"github.com/sluice-bridge/sluice/telemetry"
 )
 
 // tree writes files below a directory of its own and returns that.
@@ -124,7 +123,7 @@ func TestGiveBack(t *testing.T) {
 	look := func(seconds int, held int64) {
 		for range seconds {
 			now = now.Add(time.Second)
-			g.look([]telemetry.RouteStatus{{Window: telemetry.WindowStatus{Bytes: held / 2}}, {Window: telemetry.WindowStatus{Bytes: held / 2}}}, now)
+			g.look(held, now)
 		}
 	}
 	look(60, 1<<20)

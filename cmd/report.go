@@ -66,7 +66,20 @@ func facts(s *telemetry.RouteStatus) string {
 	return strings.Join(append(s.Touches[:len(s.Touches):len(s.Touches)], s.Guarantee, s.Order, s.Memory), "\x00")
 }
 
-// look is called about once a second.
+// waits reports whether there may be anything to tell.
+func (r *report) waits() bool {
+	if r.screen != nil {
+		return true
+	}
+	for _, p := range r.known {
+		if !p.told {
+			return true
+		}
+	}
+	return false
+}
+
+// look is called about once a second while the report waits.
 func (r *report) look(all []telemetry.RouteStatus, now time.Time) {
 	var parts []string
 	for i := range all {

@@ -119,7 +119,8 @@ func (t *Telemetry) Handler() http.Handler {
 	return t.metrics.handler
 }
 
-// Watch looks at a route twice a second until Stop. read returns its status; it is called from the
+// Watch looks at a route twice a second until Stop. read returns its status, which need not hold what the
+// route says of itself once for all: Guarantee, Order, Touches, Backlog and Memory. It is called from the
 // ticker and from scrapes, possibly at the same time, and must not block. A route of the same name
 // that was watched before and has stopped is replaced.
 func (t *Telemetry) Watch(route string, log zerolog.Logger, read func() RouteStatus) *Route {
