@@ -44,6 +44,7 @@ func crowds(short bool) []crowd {
 // idle is what a process is while nothing moves.
 type idle struct {
 	resident, peak int64
+	own            int64   // of what is resident
 	cpu            float64 // share of a core
 	goroutines     int
 	ready          time.Duration // from the start until every end was connected
@@ -53,8 +54,11 @@ type idle struct {
 // process of 200 routes.
 func (b *bench) scale(ctx context.Context) error {
 	var t strings.Builder
-	t.WriteString("**Scale in one process**, idle for 5 s, then watched for 20 s; B6 is the second line (4 partitions, 5 routes each way)\n\n" +
-		"| routes | partitions | connected after | resident (peak) MiB | goroutines | % of a core |\n|---|---|---|---|---|---|\n")
+	t.WriteString("**Scale in one process**, idle for 5 s, then watched for 20 s; B6 is the second line (4 partitions, 5 routes each way). " +
+		"Own is what is resident without the program's file; each: what a route, or else a partition, costs more than the first line's\n\n" +
+		"| routes | partitions | connected after | resident (peak) MiB | own MiB | goroutines | % of a core | each: own KiB | goroutines | % of a core |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|\n")
+	var first *idle
 	var hot string
 	for _, c := range crowds(b.short) {
 		s, err := b.gather(ctx, c)
@@ -66,8 +70,12 @@ func (b *bench) scale(ctx context.Context) error {
 			return fmt.Errorf("%+v: %w", c, err)
 		}
 		b.say("%+v: %+v", c, i)
-		fmt.Fprintf(&t, "| %d | %d | %.1f s | %d (%d) | %d | %.2f |\n",
-			c.routes+c.back, c.routes*c.partitions+c.back, i.ready.Seconds(), i.resident>>20, i.peak>>20, i.goroutines, 100*i.cpu)
+		if first == nil {
+			first = i
+		}
+		fmt.Fprintf(&t, "| %d | %d | %.1f s | %d (%d) | %.1f | %d | %.2f | %s |\n",
+			c.routes+c.back, c.routes*c.partitions+c.back, i.ready.Seconds(), i.resident>>20, i.peak>>20,
+			float64(i.own)/(1<<20), i.goroutines, 100*i.cpu, i.each(first, c))
 		if c.routes == 200 {
 			hot, err = b.measureHot(ctx, d, c, s)
 		}
@@ -82,6 +90,19 @@ func (b *bench) scale(ctx context.Context) error {
 	fmt.Fprintln(b.out, t.String())
 	fmt.Fprintln(b.out, hot)
 	return nil
+}
+
+// each says what a route costs, or a partition where there is one route, by what i has more than the first
+// crowd, which is one of each.
+func (i *idle) each(first *idle, c crowd) string {
+	n := float64(c.routes + c.back - 1)
+	if n == 0 {
+		n = float64(c.partitions - 1)
+	}
+	if n == 0 {
+		return "– | – | –"
+	}
+	return fmt.Sprintf("%.1f | %.2f | %.4f", float64(i.own-first.own)/1024/n, float64(i.goroutines-first.goroutines)/n, 100*(i.cpu-first.cpu)/n)
 }
 
 // gathering is where a crowd reads and writes.
@@ -171,6 +192,9 @@ func (b *bench) measureIdle(ctx context.Context, c crowd, g *gathering) (*daemon
 	}
 	i.cpu = float64(after-before) / float64(watch)
 	if i.resident, i.peak, err = d.Resident(); err != nil {
+		return d, nil, err
+	}
+	if i.own, err = d.Own(); err != nil {
 		return d, nil, err
 	}
 	_, text, err := d.Get(ctx, "/metrics")

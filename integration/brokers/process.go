@@ -168,6 +168,22 @@ func (p *Process) Resident() (now, peak int64, err error) {
 	return now, peak, nil
 }
 
+// Own returns the resident memory that is the process's own: without the pages of the program's file, which it
+// shares with the system's cache and which are mapped by the dozen. Linux only.
+func (p *Process) Own() (int64, error) {
+	text, err := p.status()
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("the status of %s has no RssAnon", p.Name)
+}
+
 func (p *Process) status() ([]byte, error) {
 	return os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 }
