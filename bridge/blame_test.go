@@ -22,8 +22,9 @@ func TestThrottledIsTheSinks(t *testing.T) {
 		t.Error("a source that is asked to slow down is taken for a sink")
 	}
 	h.report(&h.sink, connectors.Event{Kind: connectors.Throttled, Wait: time.Minute})
+	h.report(&h.sink, connectors.Event{Kind: connectors.Throttled, Wait: time.Second})
 	h.sinkWorked()
-	if now := time.Now(); !h.read(now).throttled || h.read(now.Add(2*time.Minute)).throttled {
+	if now := time.Now(); !h.read(now.Add(50*time.Second)).throttled || h.read(now.Add(2*time.Minute)).throttled {
 		t.Error("a sink has asked for a minute, whatever it acknowledges meanwhile")
 	}
 }

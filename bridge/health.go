@@ -164,8 +164,9 @@ func (h *health) report(end *endHealth, ev connectors.Event) {
 		case connectors.Retrying:
 			end.failing, end.err = true, ev.Err
 		case connectors.Throttled:
-			if end == &h.sink {
-				h.throttled = time.Now().Add(ev.Wait) // however much it acknowledges until then
+			// However much it acknowledges until then, and whatever another of its brokers asks for.
+			if until := time.Now().Add(ev.Wait); end == &h.sink && until.After(h.throttled) {
+				h.throttled = until
 			}
 		case connectors.Rebalancing:
 			h.rebalancing = true

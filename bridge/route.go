@@ -43,6 +43,7 @@ type Route struct {
 	watchdog watchdog                 // of the monitor
 	outlook  outlook                  // of the monitor
 	forecast atomic.Pointer[forecast] // nil: nothing is known yet
+	evidence atomic.Pointer[evidence] // of the stall that goes on; nil: none is known
 	giveUp   atomic.Pointer[givenUp]  // the message that the operator gave up, until it is disposed of
 
 	mu      sync.Mutex

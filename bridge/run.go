@@ -94,6 +94,7 @@ func (n *run) run() error {
 	})
 	n.group.Go(func() error { n.commit(lanesDone); return nil })
 	n.group.Go(func() error { n.monitor(lanesDone); return nil })
+	n.group.Go(func() error { n.witness(lanesDone); return nil })
 	_ = n.group.Wait() // nothing in it returns an error: failures are retried or halt
 	return n.halt.cause()
 }

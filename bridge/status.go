@@ -53,6 +53,7 @@ func (r *Route) moving() (telemetry.RouteStatus, *run) {
 		s.Owner = cmp.Or(s.Owner, describe(n.source, r.cfg.Source.Facts).Owner)
 	}
 	r.fillUnread(&s, now)
+	r.fillEvidence(&s)
 	return s, n
 }
 

@@ -253,6 +253,9 @@ func (b *board) details(width int) []string {
 		if r.Halted != nil {
 			say("  → %s", r.Halted.Way)
 		}
+		if r.Evidence != "" {
+			say("  evidence  %s", r.Evidence)
+		}
 		for _, words := range nonEmpty(r.Unread.words(), r.Unread.loss()) {
 			say("  unread  %s", words)
 		}

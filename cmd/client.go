@@ -86,22 +86,23 @@ func (c *client) call(ctx context.Context, method, path string, body []byte) ([]
 
 // routeView is what `status` shows of a route.
 type routeView struct {
-	Route   string      `json:"route"`
-	Source  string      `json:"source"`
-	Sink    string      `json:"sink"`
-	State   string      `json:"state"`
-	Since   time.Time   `json:"since"`
-	Cause   string      `json:"cause"`
-	Blocker string      `json:"blocker"`
-	Holder  string      `json:"holder"`
-	Detail  string      `json:"detail"`
-	Owner   string      `json:"owner"`
-	Down    time.Time   `json:"down"`
-	Ended   bool        `json:"ended"`
-	Lag     int64       `json:"lag"`
-	Known   bool        `json:"lag_known"`
-	Unread  *unreadView `json:"unread"`
-	Halted  *struct {
+	Route    string      `json:"route"`
+	Source   string      `json:"source"`
+	Sink     string      `json:"sink"`
+	State    string      `json:"state"`
+	Since    time.Time   `json:"since"`
+	Cause    string      `json:"cause"`
+	Blocker  string      `json:"blocker"`
+	Holder   string      `json:"holder"`
+	Evidence string      `json:"evidence"`
+	Detail   string      `json:"detail"`
+	Owner    string      `json:"owner"`
+	Down     time.Time   `json:"down"`
+	Ended    bool        `json:"ended"`
+	Lag      int64       `json:"lag"`
+	Known    bool        `json:"lag_known"`
+	Unread   *unreadView `json:"unread"`
+	Halted   *struct {
 		Reason string `json:"reason"`
 		Way    string `json:"way"`
 	} `json:"halted"`
@@ -182,7 +183,7 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		if r.Ended {
 			state = "ended"
 		}
-		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Holder, r.Owner, r.Detail), " · ")
+		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Holder, r.Evidence, r.Owner, r.Detail), " · ")
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Route, r.Source, r.Sink, state,
 			now.Sub(r.Since).Round(time.Second), window, lag, humanize.Comma(r.Counts.Acknowledged), held)
 	}

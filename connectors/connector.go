@@ -134,6 +134,14 @@ type Unread struct {
 	Limit string // what removes it then, such as "retention.ms of topic orders"
 }
 
+// Witness is a source or sink that can find out what its broker is at: who leads, which replicas are missing, how
+// full it is. It is asked when the bridge waits for it and nothing comes, every few seconds, beside all other calls.
+type Witness interface {
+	// Evidence asks until ctx ends, which is soon, and says in one line what it found; that nobody answers is
+	// evidence too. Empty: it has none.
+	Evidence(ctx context.Context) string
+}
+
 // Restarter is a source that can begin anew with its broker, with new connections and a new session, at
 // the position where it is. What is in flight stays so.
 type Restarter interface {

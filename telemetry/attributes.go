@@ -6,8 +6,11 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// maxError bounds what a span carries of an error.
-const maxError = 256
+// maxError bounds what a span carries of an error, maxEvidence what of evidence.
+const (
+	maxError    = 256
+	maxEvidence = 512
+)
 
 // routeAttributes say whose span it is. Each span stands alone, because backends search spans.
 func routeAttributes(s *RouteStatus) []attribute.KeyValue {
@@ -16,6 +19,9 @@ func routeAttributes(s *RouteStatus) []attribute.KeyValue {
 		attribute.String(AttrSource, s.Source),
 		attribute.String(AttrSink, s.Sink),
 		attribute.Int(AttrPriority, 1),
+	}
+	if s.Evidence != "" {
+		list = append(list, attribute.String(AttrEvidence, cut(s.Evidence, maxEvidence)))
 	}
 	if s.LagKnown {
 		list = append(list, attribute.Int64(AttrLag, s.Lag))

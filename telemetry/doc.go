@@ -33,6 +33,7 @@
 //	sluice.source.loss.time                      both      until upstream removes it; absent: it does not
 //	sluice.oldest.partition, .offset, .age       both      the oldest message in flight
 //	sluice.error                                 both      its lane's last error
+//	sluice.evidence                              both      what the blocker's broker said of itself, within a second
 //	sampling.priority                            both      1, for samplers on the way
 //	flowcontrol.stall.waited, .waits, .longest   root      sum, number and longest of the waits
 //	flowcontrol.stall.stalled                    root      how much of it went without an acknowledgement
@@ -56,6 +57,8 @@
 // stalls by the policy
 //
 //	{name: keep-stalls, type: ottl_condition, ottl_condition: {span: ['IsMatch(name, "^flowcontrol[.]")']}}
+//
+// which stands in deploy/collector.yaml; beside it are a dashboard for Grafana, and rules and alerts for Prometheus.
 //
 // # Metrics
 //

@@ -46,6 +46,7 @@ const (
 	AttrOldestPartition = "sluice.oldest.partition" // of the oldest message in flight
 	AttrOldestOffset    = "sluice.oldest.offset"
 	AttrOldestAge       = "sluice.oldest.age" // since it was fetched, s
+	AttrEvidence        = "sluice.evidence"   // what the blocker's broker said of itself, cut to 512 bytes
 	AttrError           = "sluice.error"      // the oldest lane's last error, cut to 256 bytes
 
 	// AttrLinkRole says why a link is there: LinkOldest, or LinkDelayedBy on a message's span.

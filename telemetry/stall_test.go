@@ -113,12 +113,17 @@ func TestSegmentsArriveWhileTheStallLasts(t *testing.T) {
 		}
 		c.set(func(s *RouteStatus) {
 			s.Blocker, s.InFlight[0].Blocker = flowcontrol.BlockerDisconnected, flowcontrol.BlockerDisconnected
+			s.Evidence = "ORDERS has no leader"
 		})
 		c.sleep(time.Minute)
 		c.room()
 		c.sleep(4 * time.Second)
 	})
 	root := named(spans, SpanStall)[0]
+	last := named(spans, SpanProgress)[len(named(spans, SpanProgress))-1]
+	if attr(root, AttrEvidence) != "ORDERS has no leader" || attr(last, AttrEvidence) != "ORDERS has no leader" {
+		t.Error("what was found out while the stall lasted is not in its spans")
+	}
 	var sum time.Duration
 	var lengths, blockers []string
 	at := root.StartTime()

@@ -30,9 +30,11 @@ type RouteStatus struct {
 	Cause   flowcontrol.Cause   `json:"cause,omitzero"`   // the full bound, while it waits for room
 	Blocker flowcontrol.Blocker `json:"blocker,omitzero"` // who holds most of what is in flight; of Holder, if that is set
 	Holder  string              `json:"holder,omitempty"` // the route that has the memory which this one waits for
-	Detail  string              `json:"detail,omitempty"` // the last error or the halt's reason, for people
-	Owner   string              `json:"owner,omitempty"`  // the other instance, on standby
-	Halted  *HaltStatus         `json:"halted,omitempty"` // while it waits for an operator
+	// Evidence is what the blocker's broker said of itself while the route is stalled, in one line.
+	Evidence string      `json:"evidence,omitempty"`
+	Detail   string      `json:"detail,omitempty"` // the last error or the halt's reason, for people
+	Owner    string      `json:"owner,omitempty"`  // the other instance, on standby
+	Halted   *HaltStatus `json:"halted,omitempty"` // while it waits for an operator
 
 	SourceConnected bool `json:"source_connected"`
 	SinkConnected   bool `json:"sink_connected"`

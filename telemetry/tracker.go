@@ -133,8 +133,11 @@ func (t *tracker) advance(e flowcontrol.Episode, s *RouteStatus) {
 		c.segment.waited[h] += d
 	}
 	c.latest, c.waiting, c.held = e, e.End.IsZero(), seen
-	if c.span == nil && e.Waited >= minStall {
+	switch {
+	case c.span == nil && e.Waited >= minStall:
 		t.open(s)
+	case c.span != nil && s.Evidence != "": // it takes a moment to come
+		c.span.SetAttributes(attribute.String(AttrEvidence, cut(s.Evidence, maxEvidence)))
 	}
 }
 

@@ -30,7 +30,8 @@ type conn struct {
 	report    func(connectors.Event)
 	log       zerolog.Logger
 
-	cache atomic.Pointer[metadata]
+	cache     atomic.Pointer[metadata]
+	throttled atomic.Int64 // until when a broker asked a producer to wait, in Unix nanoseconds
 
 	mu       sync.Mutex
 	state    linkState

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"sync"
+
+	"github.com/sluice-bridge/sluice/connectors"
 )
 
 // sockets knows the open connections of a Transport, which itself closes only those that are idle: one
@@ -52,6 +54,16 @@ func (s *sockets) hangUp() {
 		_ = k.Conn.Close()
 	}
 	clear(s.open)
+}
+
+// unsent is how much was written that the brokers' hosts have not acknowledged.
+func (s *sockets) unsent() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.open {
+		n += connectors.Unsent(k.Conn)
+	}
+	return n
 }
 
 type socket struct {

@@ -28,8 +28,10 @@ type topic struct {
 
 // partition is one partition; its place in topic.Partitions is its number.
 type partition struct {
-	Leader int32 // broker id, -1: none
-	Epoch  int32 // of the leader, -1: unknown
+	Leader   int32 // broker id, -1: none
+	Epoch    int32 // of the leader, -1: unknown
+	Replicas int
+	Missing  []int32 // replicas that are not in sync
 }
 
 // err says what is wrong with the topic, nil for nothing.
@@ -173,10 +175,11 @@ func (r *metadataReader) tags() {
 	}
 }
 
-func (r *metadataReader) skipIDs() {
+func (r *metadataReader) ids() (ids []int32) {
 	for range r.count(4) {
-		r.Int32()
+		ids = append(ids, r.Int32())
 	}
+	return ids
 }
 
 func readMetadata(body []byte, version int16) (*metadata, error) {
@@ -218,9 +221,11 @@ func (r *metadataReader) topic() *topic {
 	for range n {
 		r.Int16() // a partition's error says no more than its leader
 		number, p := r.Int32(), partition{Leader: r.Int32(), Epoch: r.Int32()}
-		r.skipIDs() // replicas
-		r.skipIDs() // in sync
-		r.skipIDs() // offline
+		p.Missing = r.ids()
+		p.Replicas = len(p.Missing)
+		inSync := r.ids()
+		p.Missing = slices.DeleteFunc(p.Missing, func(id int32) bool { return slices.Contains(inSync, id) })
+		r.ids() // offline: those that the cluster does not list
 		r.tags()
 		if number >= 0 && int(number) < n {
 			t.Partitions[number] = p

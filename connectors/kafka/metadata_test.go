@@ -29,7 +29,7 @@ func TestMetadata(t *testing.T) {
 		want := &metadata{
 			ClusterID: "cluster", Brokers: map[int32]string{1: "[::1]:9093", 2: "h2:9092"},
 			Topics: map[string]*topic{
-				"orders":  {Name: "orders", Partitions: []partition{{Leader: -1, Epoch: 4}, {Leader: 2, Epoch: 5}}},
+				"orders":  {Name: "orders", Partitions: []partition{{Leader: -1, Epoch: 4}, {Leader: 2, Epoch: 5, Replicas: 2, Missing: []int32{1}}}},
 				"missing": {Name: "missing", Code: codeUnknownTopicOrPartition, Partitions: []partition{}},
 			},
 		}

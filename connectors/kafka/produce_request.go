@@ -79,6 +79,7 @@ func (p *producer) attempt(l *lead, r *request) (*wire.Produced, error) {
 	}
 	p.conn.connected()
 	if produced.Throttle > 0 {
+		p.conn.throttled.Store(time.Now().Add(produced.Throttle).UnixNano())
 		p.conn.report(connectors.Event{Kind: connectors.Throttled, Wait: produced.Throttle})
 	}
 	return produced, nil

@@ -23,7 +23,7 @@ var (
 	sinkFrozen       = wanted{"stalled", "window.", "sink.ack"}
 	sinkGone         = wanted{"stalled", "window.", "sink.disconnected"}
 	sinkRefuses      = wanted{"stalled", "window.", "sink.retry"}
-	sinkThrottled    = wanted{"limited", "window.", "sink.throttled"}
+	sinkThrottled    = wanted{"limited|stalled", "window.", "sink.throttled"} // a broker may keep one answer back for more than a second
 	letterRefused    = wanted{"stalled", "window.", "sink.dead_letter"}
 	commitSlow       = wanted{"limited|stalled", "uncommitted", "commit"}
 	sourceIdle       = wanted{"idle", "", ""}
@@ -55,8 +55,8 @@ func faults() []fault {
 			{"then back and full", (*trial).restore, sinkRefuses},
 			{"and upstream frozen too", func(tr *trial) { tr.source.Block() }, sinkRefuses},
 		}},
-		{name: "quota", ways: "j2k", steps: []step{
-			{"throttled", func(tr *trial) { tr.throttle("producer_byte_rate", 600_000, 3) }, sinkThrottled},
+		{name: "quota", ways: "j2k", window: 100, steps: []step{
+			{"throttled", func(tr *trial) { tr.throttle("producer_byte_rate", 100_000, 3) }, sinkThrottled},
 			{"then frozen", (*trial).freeze, sinkFrozen},
 		}, after: func(tr *trial) { tr.thaw(); tr.quota("producer_byte_rate", 0) }},
 		{name: "dead letters refused", ways: both, before: (*trial).createLetters, extra: (*trial).letterConfig, steps: []step{
@@ -159,7 +159,8 @@ func (tr *trial) throttle(key string, perSecond int64, seconds int) {
 		r, err := tr.daemon.Status(tr.ctx)
 		tr.must(err)
 		last, had = had, r.Counts.Acknowledged
-		if steady++; had == last || last == 0 || had-last > 5*perSecond/4/int64(tr.scene.load.Size+160) {
+		// A source is given nothing for seconds, and then as much as it likes.
+		if steady++; had == last && key == "producer_byte_rate" || last == 0 || had-last > 5*perSecond/4/int64(tr.scene.load.Size+160) {
 			steady = 0
 		}
 	}
@@ -233,13 +234,14 @@ func (tr *trial) oneHeld() {
 	})
 }
 
-// starve lets upstream say nothing any more while there is a lot to read. The sink is slow, so that commits keep
-// up: else what upstream does not say first is that something is committed.
+// starve lets upstream say nothing any more while there is a lot to read, and all that was fetched is written.
 func (tr *trial) starve() {
 	tr.load()
-	tr.slowSink()
-	tr.must(tr.way.fill(tr.scene, tr.ctx, 1_000_000, 1_030_000, 0))
+	tr.sink.Block()
+	tr.must(tr.way.fill(tr.scene, tr.ctx, 1_000_000, 1_003_000, 0))
+	tr.daemon.Until(tr.ctx, tr.T, "aware of what there is", func(r *daemon.Route) bool { return r.LagKnown && r.Lag > 1000 })
 	tr.source.Hold(proxy.ToClient)
+	tr.sink.Open()
 }
 
 // expire makes a gap in front of the source: what is not read yet goes.

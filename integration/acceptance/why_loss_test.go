@@ -80,7 +80,7 @@ func TestWhyLossOfTopic(t *testing.T) {
 		return nil
 	})
 	_ = loaded
-	d := s.start(tr.config(nil))
+	d := s.start(tr.config(400, nil))
 	s.inStream(500, time.Minute)
 	admin := kadm.NewClient(client)
 	tr.checkLoss(d, 2*time.Second, "retention.ms of topic "+s.topic.Name, func() int64 {
@@ -107,7 +107,7 @@ func TestWhyLossOfStream(t *testing.T) {
 	tr.between()
 	s.load.Size, s.load.Plain = 100, true
 	tr.loadFrom(0, perSecond)
-	d := s.start(tr.config(nil))
+	d := s.start(tr.config(400, nil))
 	s.inTopic(500, time.Minute)
 	nc, err := nats.Connect(s.stream.URL)
 	s.must(err)

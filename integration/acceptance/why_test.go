@@ -18,8 +18,8 @@ import (
 )
 
 // allowed is how long an answer may take once it is the right one: for limited once the source waits, for
-// stalled a second after the last acknowledgement, which is what stalled means, for everything else once the
-// fault is there.
+// stalled a second after the last acknowledgement, which is what stalled means, for idle and starved once what
+// was fetched is acknowledged, for everything else once the fault is there.
 const allowed = time.Second
 
 // answer is what /status says of a route that does not move as it should.
@@ -68,6 +68,7 @@ type fault struct {
 	extra func(*trial) string
 	// before prepares the brokers; nil: nothing. Nothing has been moved yet.
 	before func(*trial)
+	window int // 0: 400 messages
 	// perSecond is the load before the first step; 0: as fast as it goes.
 	perSecond int
 	steps     []step
@@ -100,7 +101,7 @@ func (f *fault) run(t *testing.T, way int, m *matrix) {
 	}
 	const first = 200 // a first start reads nothing before it knows what the sink holds
 	s.must(tr.way.fill(s, s.ctx, 0, first, 0))
-	d := s.start(tr.config(f.extra))
+	d := s.start(tr.config(cmp.Or(f.window, 400), f.extra))
 	s.arrive("the sink", tr.way.arrived(s), first, time.Minute)
 	tr.loadFrom(first, f.perSecond)
 	if f.after != nil {
@@ -110,6 +111,9 @@ func (f *fault) run(t *testing.T, way int, m *matrix) {
 		st.strike(tr)
 		got, took := judge(s, d, st.want)
 		m.add(st.want, got)
+		if st.want.states == "stalled" {
+			f.evidence(tr, st.name)
+		}
 		row("why: %-44s %-38v answered %-38v after %v", t.Name()[len("TestWhy/"):]+", "+st.name, st.want, got, took.Round(10*time.Millisecond))
 		switch {
 		case !st.want.fits(got):
@@ -118,6 +122,18 @@ func (f *fault) run(t *testing.T, way int, m *matrix) {
 			t.Errorf("%s: answered %v after %v, want %v at most", st.name, got, took, allowed)
 		}
 	}
+}
+
+// evidence wants whoever the route is stalled by to have been asked.
+func (f *fault) evidence(tr *trial, step string) {
+	tr.Helper()
+	r, err := tr.daemon.Status(tr.ctx)
+	tr.must(err)
+	if r.Evidence == "" {
+		tr.Errorf("%s: stalled, and no evidence: %+v", step, r)
+		return
+	}
+	row("why: %-44s evidence: %.150s", tr.Name()[len("TestWhy/"):]+", "+step, r.Evidence)
 }
 
 // between puts a proxy at each end.
@@ -134,14 +150,14 @@ func (tr *trial) between() {
 }
 
 // config is the direction's configuration by way of the proxies, with a small window.
-func (tr *trial) config(extra func(*trial) string) string {
+func (tr *trial) config(window int, extra func(*trial) string) string {
 	s := tr.scene
 	was := *s
 	defer func() { s.topic, s.stream = was.topic, was.stream }()
 	if s.topic.Addr, s.stream.URL = tr.source.Addr, "nats://"+tr.sink.Addr; !tr.toStream {
 		s.topic.Addr, s.stream.URL = tr.sink.Addr, "nats://"+tr.source.Addr
 	}
-	text := "    window: {max_messages: 400, size: static}\n    retry: {max: 1s}\n"
+	text := fmt.Sprintf("    window: {max_messages: %d, size: static}\n    retry: {max: 1s}\n", window)
 	if extra != nil {
 		text += extra(tr)
 	}
@@ -179,8 +195,11 @@ func judge(s *scene, d *daemon.Daemon, want wanted) (got answer, took time.Durat
 		s.must(err)
 		if r.Counts.Acknowledged != moved && right.IsZero() {
 			moved = r.Counts.Acknowledged
-			if want.states == "stalled" {
+			switch want.states {
+			case "stalled":
 				due = asked.Add(time.Second)
+			case "starved", "idle":
+				due = asked
 			}
 		}
 		if r.Cause != "" && !waits && right.IsZero() {

@@ -129,8 +129,8 @@ type Route struct {
 		Partition      string
 		Stalled        float64
 	}
-	Holder string
-	Unread *struct {
+	Holder, Evidence string
+	Unread           *struct {
 		Age   *float64 `json:"age_seconds"`
 		Loss  *float64 `json:"loss_seconds"`
 		Limit string

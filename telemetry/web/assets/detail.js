@@ -89,7 +89,7 @@ export function drawDetail(route, status, rate, now) {
     chip.querySelector('span').textContent = state;
   }
   set(by('sentence'), sentence(route, now));
-  set(by('advice'), advice(route));
+  set(by('advice'), [route.evidence && `Its broker: ${route.evidence}.`, advice(route)].filter(Boolean).join(' '));
   const w = route.window;
   const bound = w.adaptive ? `, bound now ${count(w.messages_now)}` : '';
   set(by('window-now'), `${count(w.messages)} of ${count(w.messages_limit)} messages${bound} · ${bytes(w.bytes)} of ${bytes(w.bytes_limit)}`);
