@@ -23,8 +23,9 @@
 // small is limited, not stalled, as long as the sink answers; see package flowcontrol. What is fetched and
 // not committed has a bound of its own, four windows of messages over all partitions of the route: that is
 // what a crash doubles at most. With several partitions a lane that is stuck is paused before it holds the
-// window: see pauseLane. A lane is stuck if its messages are refused, or if it alone is not answered: while
-// the sink answers nobody, nobody needs to be protected, and the window fills to its warning and its bound.
+// window: see pauseLane. A lane is stuck if its messages are refused and another's are not, or if it alone is not
+// answered: while the sink answers nobody, or refuses all, nobody needs to be protected, and the window fills to
+// its warning and its bound.
 //
 // Where the windows of all routes are more than Config.Memory has room for, beside what their ends hold, the
 // routes share a flowcontrol.Budget of what is left; a route that waits for it has the cause budget. A Fetch
