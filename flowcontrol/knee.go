@@ -24,6 +24,7 @@ type knee struct {
 
 	elasticity, doubt float64 // estimate of e, and its variance
 	move, noise       float64 // the last step in ln(limit); the relative error of the last pair
+	pace              float64 // the larger, the longer the base has risen
 	before            float64 // the limit before the present one
 	mean, at          float64 // residence last measured, and the limit then
 	gap               float64 // the usual longest gap between acknowledgements within a window of messages
@@ -35,7 +36,7 @@ type knee struct {
 }
 
 const (
-	firstLimit = 4 // low, for what is too much for a slow sink takes long to be acknowledged
+	firstLimit = 2 // low, for what is too much for a slow sink takes long to be acknowledged
 	leastLimit = 3
 	// leastTime is how much of the rate is always allowed to be in flight: what clocks and schedulers blur.
 	leastTime = 0.002
@@ -46,23 +47,30 @@ const (
 	noisyFactor = 8
 	downRatio   = 1 / 1.25 // where there is no more: the probe is below
 
-	leastPrice = 0.04
+	leastPrice = 0.045
 	mostPrice  = 0.8
-	// The price is half where the limit has brought a delay of priceDelay, or of priceFactor times the
-	// least residence: a distance makes delay cheap.
-	priceDelay  = 0.15
+	// A delay of softPrice/softSlope seconds is worth an elasticity of softPrice: enough to leave a sink that gets
+	// better slowly above 85 %.
+	softPrice = 0.15
+	softSlope = 2.5
+	// priceDelay, or priceFactor times the least residence, is the delay that is not worth a half: a distance
+	// makes delay cheap.
+	priceDelay  = 0.32
 	priceFactor = 3
 
-	gainUp, gainDown = 1, 5 // of the step, by e - price
+	gainUp, gainDown = 1, 3 // of the step, by e - price
+	mostPace         = 4
 	mostUp, mostDown = 0.5, 0.25
 	moving           = 0.05 // a step from which on the base has not settled
 	drift            = 0.02 // by which e may have changed since the last pair
+	unknown          = 0.25 // variance of e before anything is known of it
+	enoughDoubt      = 0.01 // of which a step is half as long
 
 	enoughError   = 0.015 // of a mean
 	enoughWindows = 2
 	enoughSamples = 8
 	enoughTime    = 0.5
-	growing       = 0.5 // elasticity from which on the limit is far too low and precision a waste of time
+	growing       = 0.6 // elasticity from which on the limit is far too low and precision a waste of time
 
 	throttleCut  = 0.7
 	throttleFor  = 10  // seconds that nothing near what was throttled is tried again
@@ -73,7 +81,7 @@ const (
 )
 
 func newKnee(most float64) knee {
-	k := knee{most: most, base: math.Min(firstLimit, most), elasticity: 1, doubt: 0.04, least: math.Inf(1), ceiling: most}
+	k := knee{most: most, base: math.Min(firstLimit, most), elasticity: 1, doubt: unknown, pace: 1, spread: 0.02, least: math.Inf(1), ceiling: most}
 	k.limit, k.before = k.base, k.base
 	return k
 }
@@ -102,7 +110,7 @@ func (k *knee) sample(now, messages, residence float64, pressed bool) {
 	}
 	m.add(gap, messages, residence, pressed)
 	if d, ok := m.differs(); ok {
-		k.spread += 0.1 * (d*d/2 - k.spread)
+		k.spread += 0.1 * (d*d - k.spread)
 	}
 	if k.enough() {
 		k.finish(now)
@@ -142,18 +150,26 @@ func (k *knee) enough() bool {
 	case !far:
 		return false
 	case k.probing:
-		e, _ := k.between(&k.kept, m)
-		return e > growing
+		e, deviation := k.between(&k.kept, m)
+		return e-deviation > growing
 	default:
-		return deviation <= 0.05
+		return deviation <= 0.1
 	}
 }
 
-// between returns the elasticity between two measures and its standard error.
+// between returns the elasticity at a that two measures show, and its standard error. From a to b it is less,
+// for what one more brings gets less all the way: as with a sink whose rate is limit/(d + limit), which a
+// lane is that waits for each Write.
 func (k *knee) between(a, b *measure) (e, deviation float64) {
-	wide := math.Log(b.limit / a.limit)
-	e = 1 - math.Log(b.mean()/a.mean())/wide
-	return math.Max(-1, math.Min(2, e)), math.Max(0.02, math.Hypot(a.deviation(k.spread), b.deviation(k.spread))/math.Abs(wide))
+	ratio := math.Max(b.limit/a.limit, a.limit/b.limit)
+	e = 1 - math.Log(b.mean()/a.mean())/math.Log(b.limit/a.limit)
+	if e = math.Max(-1, math.Min(2, e)); e < 1 {
+		more := math.Pow(ratio, e)
+		d := ratio * (more - 1) / (ratio - more)
+		e = math.Max(-1, d/(1+d))
+	}
+	relative := math.Hypot(a.deviation(k.spread), b.deviation(k.spread)) / math.Log(ratio)
+	return e, math.Max(0.02, relative*ratio*math.Log(ratio)/(ratio-1))
 }
 
 // finish ends the present measure.
@@ -195,7 +211,7 @@ func (k *knee) pair(now float64) {
 	probe := k.now
 	e, deviation := k.between(&k.kept, &probe)
 	k.noise = deviation * math.Abs(math.Log(probe.limit/k.kept.limit))
-	if e > 0.7 && k.elasticity > 0.4 && probe.limit > k.base && probe.limit < k.ceiling {
+	if e-deviation > math.Max(growing, k.price()) && k.elasticity > 0.4 && probe.limit > k.base && probe.limit < k.ceiling {
 		// It is far too low: the probe is the next base.
 		k.elasticity, k.doubt = e, deviation*deviation
 		k.base, k.kept = probe.limit, probe
@@ -206,11 +222,16 @@ func (k *knee) pair(now float64) {
 	}
 	k.learn(e, deviation)
 	price := k.price()
-	gain := float64(gainUp)
-	if k.elasticity < price {
+	over, gain := k.elasticity-price, float64(gainUp)
+	if over < 0 {
 		gain = gainDown
 	}
-	k.move = math.Max(-mostDown, math.Min(mostUp, gain*(k.elasticity-price)))
+	if over > 0 && k.move > 0 && e > price { // a sink that gets better slowly is far from where it is good enough
+		k.pace = math.Min(mostPace, 2*k.pace)
+	} else {
+		k.pace = 1
+	}
+	k.move = math.Max(-mostDown, math.Min(mostUp, k.pace*gain*over/(1+k.doubt/enoughDoubt)))
 	k.base *= math.Exp(k.move)
 	k.rebase(now, probe.rate())
 }
@@ -221,13 +242,12 @@ func (k *knee) rebase(now, rate float64) {
 	switch {
 	case k.base == k.ceiling:
 		k.dwell = 8 // the probe is below and costs throughput
-	case k.elasticity > 0.2:
-		k.dwell = 1
+	case k.move > moving:
+		k.dwell = 0 // what more brings is still worth its delay, so the probe is
+	case k.move < -moving:
+		k.dwell = 3
 	default:
-		k.dwell = 10 // near the knee the probe costs delay
-		if math.Abs(k.move) > moving {
-			k.dwell = 3
-		}
+		k.dwell = int(math.Max(2, math.Min(10, 0.4/k.noise))) // near the knee the probe costs delay
 	}
 	k.kept, k.probing = measure{}, false
 	k.set()
@@ -237,7 +257,7 @@ func (k *knee) rebase(now, rate float64) {
 // learn moves the estimate of e towards what a pair has told, by how much that is to be trusted.
 func (k *knee) learn(e, deviation float64) {
 	noise := deviation * deviation
-	k.doubt += drift*drift + 0.1*k.move*k.move
+	k.doubt += drift*drift + 0.25*k.move*k.move // elsewhere it is another
 	trust := k.doubt / (k.doubt + noise)
 	if e > 0.3 && math.Abs(e-k.elasticity) > 3*math.Sqrt(k.doubt+noise) {
 		trust, k.doubt = 1, noise // the sink has changed
@@ -247,11 +267,14 @@ func (k *knee) learn(e, deviation float64) {
 	k.elasticity += trust * (e - k.elasticity)
 }
 
-// price is the elasticity below which more in flight is not worth its delay.
+// price is the elasticity below which more in flight is not worth its delay. Up to softPrice the sink is one
+// that gets better slowly; from there on only others that want the same of it are left, each of which finds
+// an elasticity of a half or more.
 func (k *knee) price() float64 {
-	delay := (k.kept.mean() - k.least) / math.Max(priceDelay, priceFactor*k.least)
-	p := delay * delay
-	return math.Max(leastPrice, math.Min(mostPrice, p/(1+p)))
+	delay := k.kept.mean() - k.least
+	soft := math.Max(leastPrice, math.Min(softPrice, softSlope*delay))
+	p := math.Pow(delay/math.Max(priceDelay, priceFactor*k.least), 6)
+	return math.Min(mostPrice, soft+p/(1+p))
 }
 
 // set makes base or probe the limit.
@@ -304,7 +327,7 @@ func (k *knee) resize(now, most float64) {
 // forget gives up what was learnt of the sink's distance, and the pair that is half measured: it may be
 // another sink. What was in flight while it was away is not measured.
 func (k *knee) forget(now float64) {
-	k.least, k.doubt = math.Inf(1), 0.04
+	k.least, k.doubt = math.Inf(1), unknown
 	if k.now.last == 0 {
 		return // nothing was measured yet
 	}

@@ -175,7 +175,7 @@ func TestKneeOnRandomSinks(t *testing.T) {
 // little below what it reaches, the ratios of what is in flight to the ideal a little above.
 func TestKneeOnDesignSinks(t *testing.T) {
 	want := []struct{ share, ratio, fast float64 }{
-		{0.96, 1.4, 1}, {0.94, 1.4, 1}, // A, B
+		{0.96, 1.4, 1}, {0.94, 1.4, 2}, // A, B
 		{0.85, 1, 1},                                                                  // C: what is compared with was queued in better times
 		{0.96, 1.4, 1}, {0.97, 1.3, 1}, {0.96, 1.3, 4}, {0.99, 10, 1}, {0.99, 1.4, 1}, // D to H
 		{0.95, 1.1, 1}, {0.99, 60, 1}, {0.96, 1, 4}, {0.96, 1, 4}, {0.97, 1, 4}, {0.96, 1, 4}, // lanes
