@@ -26,15 +26,16 @@ type evidence struct {
 // witness asks who holds the room what its broker is at, while the route is stalled. It has a goroutine of its
 // own: nothing waits for it. It ends with the lanes.
 func (n *run) witness(lanesDone <-chan struct{}) {
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(connectors.UntilTick(lookEvery))
+	defer timer.Stop()
 	defer n.route.evidence.Store(nil)
 	for {
 		select {
 		case <-lanesDone:
 			return
-		case now := <-ticker.C:
+		case now := <-timer.C:
 			n.gather(now)
+			timer.Reset(connectors.UntilTick(lookEvery)) // it may have taken a while
 		}
 	}
 }
