@@ -68,6 +68,10 @@ func row(format string, args ...any) {
 // messages scales a number of messages, to at least least.
 func messages(full, least int64) int64 { return max(least, int64(float64(full)*suite.scale)) }
 
+// whole reports whether the suite runs at full size: on a machine that does nothing else, so that a bound of
+// time says something of Sluice. Below, such bounds are for what hangs.
+func whole() bool { return suite.scale == 1 }
+
 // seconds scales a time, to at least least seconds.
 func seconds(full, least float64) time.Duration {
 	return time.Duration(max(least, full*suite.scale) * float64(time.Second))

@@ -33,7 +33,7 @@ func TestWhyEvidence(t *testing.T) {
 	stalled := d.Until(s.ctx, t, "stalled", func(r *daemon.Route) bool { return r.State == "stalled" })
 	told := d.Until(s.ctx, t, "giving evidence", func(r *daemon.Route) bool { return r.Evidence != "" })
 	took := time.Since(stalled.Since)
-	if took > allowed+100*time.Millisecond { // the look itself
+	if took > late()+100*time.Millisecond { // the look itself
 		t.Errorf("the first evidence came %v after the stall", took)
 	}
 	names := d.Until(s.ctx, t, "naming what is missing", func(r *daemon.Route) bool {

@@ -39,7 +39,8 @@ var (
 func faults() []fault {
 	const both = "k2j j2k"
 	return []fault{
-		{name: "sink slow", ways: both, steps: []step{{"every answer 50 ms later", (*trial).slowSink, sinkSlow}}},
+		// A Kafka batch is of max_message bytes, so a window is some requests, one after another: together less than a second.
+		{name: "sink slow", ways: both, window: 40, steps: []step{{"every answer 50 ms later", (*trial).slowSink, sinkSlow}}},
 		{name: "sink frozen", ways: both, steps: []step{
 			{"frozen", (*trial).freeze, sinkFrozen},
 			{"then killed", (*trial).cut, sinkGone},
@@ -86,8 +87,14 @@ func faults() []fault {
 	}
 }
 
+// slowSink holds each answer for 50 ms: of Kafka, each to a produce request, for the request is in pieces and each
+// would be held; of nats-server, what passes there and back.
 func (tr *trial) slowSink() {
-	tr.sink.Slow(func() time.Duration { return 25 * time.Millisecond }) // there and back
+	if tr.toStream {
+		tr.sink.Slow(func() time.Duration { return 25 * time.Millisecond })
+		return
+	}
+	tr.sink.DelayAnswers(proxy.Produce, 50*time.Millisecond)
 }
 
 // broker is the process of the sink.

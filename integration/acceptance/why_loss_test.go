@@ -44,7 +44,11 @@ func (tr *trial) checkLoss(d *daemon.Daemon, settle time.Duration, limit string,
 	off := (predicted - real).Seconds() / real.Seconds()
 	row("why: %s: lost in %v was foretold, by %s, %d messages being unread; it was in %v: %+.1f %%", tr.Name(), predicted.Round(100*time.Millisecond),
 		r.Unread.Limit, r.Lag, real.Round(100*time.Millisecond), 100*off)
-	if math.Abs(off) > 0.1 || r.Unread.Limit != limit {
+	bound := 0.1
+	if !whole() {
+		bound = 0.5 // the load of a busy machine does not come as evenly
+	}
+	if math.Abs(off) > bound || r.Unread.Limit != limit {
 		tr.Errorf("off by %.1f %%, limit %q, want %q", 100*off, r.Unread.Limit, limit)
 	}
 	if r.Unread.Age == nil || r.LagKnown && r.Lag == 0 {
@@ -54,6 +58,9 @@ func (tr *trial) checkLoss(d *daemon.Daemon, settle time.Duration, limit string,
 
 // What a route says of the time until unread messages are lost is true of Kafka's retention.
 func TestWhyLossOfTopic(t *testing.T) {
+	if !whole() {
+		t.Skip("takes a minute, most of it Kafka's own: at full size; that of a stream runs always")
+	}
 	suite.pair.NeedControl(t)
 	s := newScene(t, 4*time.Minute)
 	tr := &trial{scene: s, way: &directions[0], toStream: true}

@@ -22,6 +22,14 @@ import (
 // was fetched is acknowledged, for everything else once the fault is there.
 const allowed = time.Second
 
+// late is when a test fails for it.
+func late() time.Duration {
+	if whole() {
+		return allowed
+	}
+	return 10 * allowed
+}
+
 // answer is what /status says of a route that does not move as it should.
 type answer struct{ state, cause, blocker string }
 
@@ -76,13 +84,19 @@ type fault struct {
 }
 
 // TestWhy: each fault of the table is injected from outside, and what /status answers is compared with what was
-// written down before. It prints the matrix of both.
+// written down before. It prints the matrix of both. Below full size each fault is brought about one way, in turns.
 func TestWhy(t *testing.T) {
 	suite.pair.NeedControl(t)
 	m := &matrix{counts: map[[2]string]int{}}
+	turn := 0
 	for _, f := range faults() {
+		ways := strings.Fields(f.ways)
+		if !whole() {
+			ways = ways[turn%len(ways):][:1]
+			turn++
+		}
 		for i, name := range []string{"k2j", "j2k"} {
-			if strings.Contains(f.ways, name) {
+			if slices.Contains(ways, name) {
 				t.Run(f.name+"/"+name, func(t *testing.T) { f.run(t, i, m) })
 			}
 		}
@@ -118,8 +132,8 @@ func (f *fault) run(t *testing.T, way int, m *matrix) {
 		switch {
 		case !st.want.fits(got):
 			t.Errorf("%s: answered %v, want %v", st.name, got, st.want)
-		case took > allowed:
-			t.Errorf("%s: answered %v after %v, want %v at most", st.name, got, took, allowed)
+		case took > late():
+			t.Errorf("%s: answered %v after %v, want %v at most", st.name, got, took, late())
 		}
 	}
 }
