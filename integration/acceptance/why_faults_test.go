@@ -63,7 +63,7 @@ func faults() []fault {
 		{name: "dead letters refused", ways: both, before: (*trial).createLetters, extra: (*trial).letterConfig, steps: []step{
 			{"refused", (*trial).rejectAll, letterRefused},
 		}},
-		{name: "one partition refused", ways: "k2j", before: (*trial).narrowStream, steps: []step{
+		{name: "one partition refused", ways: "k2j", steps: []step{
 			{"refused", (*trial).oneHeld, partitionRefused},
 			{"then alone", func(tr *trial) { tr.load() }, partitionAlone},
 		}},
@@ -228,8 +228,9 @@ func (tr *trial) narrowStream() {
 	}))
 }
 
-// oneHeld wants the refused partition to have an episode of its own while the others flow.
+// oneHeld has one partition refused, and wants it to have an episode of its own while the others flow.
 func (tr *trial) oneHeld() {
+	tr.narrowStream()
 	at := fmt.Sprintf("%s/3", tr.topic.Name)
 	tr.daemon.Until(tr.ctx, tr.T, "an episode of the refused partition", func(r *daemon.Route) bool {
 		for _, st := range r.Stalls {

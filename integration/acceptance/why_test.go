@@ -84,19 +84,16 @@ type fault struct {
 }
 
 // TestWhy: each fault of the table is injected from outside, and what /status answers is compared with what was
-// written down before. It prints the matrix of both. Below full size each fault is brought about one way, in turns.
+// written down before. It prints the matrix of both.
 func TestWhy(t *testing.T) {
+	if !whole() {
+		t.Skip("takes six minutes of a quiet machine, for its answers are due within a second: at full size")
+	}
 	suite.pair.NeedControl(t)
 	m := &matrix{counts: map[[2]string]int{}}
-	turn := 0
 	for _, f := range faults() {
-		ways := strings.Fields(f.ways)
-		if !whole() {
-			ways = ways[turn%len(ways):][:1]
-			turn++
-		}
 		for i, name := range []string{"k2j", "j2k"} {
-			if slices.Contains(ways, name) {
+			if strings.Contains(f.ways, name) {
 				t.Run(f.name+"/"+name, func(t *testing.T) { f.run(t, i, m) })
 			}
 		}
@@ -132,8 +129,8 @@ func (f *fault) run(t *testing.T, way int, m *matrix) {
 		switch {
 		case !st.want.fits(got):
 			t.Errorf("%s: answered %v, want %v", st.name, got, st.want)
-		case took > late():
-			t.Errorf("%s: answered %v after %v, want %v at most", st.name, got, took, late())
+		case took > allowed:
+			t.Errorf("%s: answered %v after %v, want %v at most", st.name, got, took, allowed)
 		}
 	}
 }
