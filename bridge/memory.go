@@ -21,7 +21,7 @@ const (
 // that. What their ends hold besides comes first, for it has no bound that could be lowered.
 func (b *Bridge) divide(limit int64) {
 	windows, ends := b.needs()
-	if limit == 0 || processMemory+ends+int64(windowMemory*float64(windows)) <= limit {
+	if limit == 0 || atMost(windows, ends) <= limit {
 		return
 	}
 	bytes := int64(float64(limit-processMemory-ends) / windowMemory)
@@ -35,9 +35,7 @@ func (b *Bridge) divide(limit int64) {
 // holder returns the route that holds most of the process's memory, nil if none holds more than own.
 func (r *Route) holder(own int64) (most *Route) {
 	for _, peer := range r.peers {
-		peer.mu.Lock()
-		n := peer.current
-		peer.mu.Unlock()
+		n := peer.running()
 		if n == nil || peer == r {
 			continue
 		}
@@ -46,6 +44,11 @@ func (r *Route) holder(own int64) (most *Route) {
 		}
 	}
 	return most
+}
+
+// atMost is what the process takes with windows of so many bytes, and so many held by the ends.
+func atMost(windows, ends int64) int64 {
+	return processMemory + ends + int64(windowMemory*float64(windows))
 }
 
 // needs returns the bytes of all windows, and of all ends as far as that is known before they connect.
@@ -67,19 +70,17 @@ func (b *Bridge) Memory() (bytes int64, line string) {
 	if b.bytes > 0 {
 		windows, what = b.bytes, fmt.Sprintf("budget of %s windows", mebibytes(windows))
 	}
-	bytes = processMemory + ends + int64(windowMemory*float64(windows))
+	bytes = atMost(windows, ends)
 	return bytes, fmt.Sprintf("at most %s = 1.5 x %s %s + %s held by the ends of %d route(s) + %s process",
 		mebibytes(bytes), mebibytes(windows), what, mebibytes(ends), len(b.routes), mebibytes(processMemory))
 }
 
-// Held returns how many bytes the windows of all routes hold.
+// Held returns how many bytes the windows of all routes hold. It takes every lock that moving messages does, so
+// that it returns is a sign of life.
 func (b *Bridge) Held() (bytes int64) {
 	for _, r := range b.routes {
-		r.mu.Lock()
-		if r.current != nil {
-			bytes += r.current.window.Used().Bytes
-		}
-		r.mu.Unlock()
+		s := r.glance()
+		bytes += s.Window.Bytes
 	}
 	return bytes
 }
@@ -90,15 +91,15 @@ func (r *Route) memory(ends []connectors.Facts) string {
 	if r.budget != nil {
 		window = min(window, r.budget.Most())
 	}
-	total := processMemory + int64(windowMemory*float64(window))
 	line := fmt.Sprintf("1.5 x %s window", mebibytes(window))
+	var held int64
 	for _, f := range ends {
-		total += f.Memory
+		held += f.Memory
 		if f.Memory > 0 {
 			line += fmt.Sprintf(" + %s (%s)", mebibytes(f.Memory), f.MemoryFor)
 		}
 	}
-	return fmt.Sprintf("at most %s = %s + %s process", mebibytes(total), line, mebibytes(processMemory))
+	return fmt.Sprintf("at most %s = %s + %s process", mebibytes(atMost(window, held)), line, mebibytes(processMemory))
 }
 
 // charge takes c of the window and of the process's memory.

@@ -138,11 +138,16 @@ func (n *run) fillStatus(s *telemetry.RouteStatus, health view) {
 	}
 }
 
+// running returns the run that is going on, nil between two runs.
+func (r *Route) running() *run {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.current
+}
+
 // blocker is who holds most of what is in flight.
 func (r *Route) blocker() flowcontrol.Blocker {
-	r.mu.Lock()
-	n := r.current
-	r.mu.Unlock()
+	n := r.running()
 	var s telemetry.RouteStatus // without a cause: what holds the room, whoever waits for it
 	if n != nil {
 		n.fillStatus(&s, r.health.read(time.Now()))

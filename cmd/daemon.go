@@ -142,8 +142,8 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 
 // watch follows the routes until they have ended. The first signal lets them drain, the second does not.
 func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error) error {
-	ticker := time.NewTimer(connectors.UntilTick(reportEvery))
-	defer ticker.Stop()
+	tick := time.NewTimer(connectors.UntilTick(reportEvery))
+	defer tick.Stop()
 	draining, spare := false, giveBack{free: freeMemory}
 	var overdue <-chan time.Time
 	for {
@@ -151,8 +151,8 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 		select {
 		case err := <-ended:
 			return d.verdict(err, draining)
-		case now := <-ticker.C:
-			ticker.Reset(connectors.UntilTick(reportEvery))
+		case now := <-tick.C:
+			tick.Reset(connectors.UntilTick(reportEvery))
 			if d.report.waits() {
 				d.report.look(d.bridge.Status(), now)
 			}
