@@ -27,6 +27,7 @@ type Clock struct {
 	waiting  bool
 	cause    Cause
 	waitFrom time.Time // begin of the current wait
+	silent   time.Time // begin of the first wait of this episode since the sink last answered
 	lastAck  time.Time
 
 	current, last Episode
@@ -76,6 +77,10 @@ func (c *Clock) Wait(cause Cause, now time.Time) {
 	c.waiting, c.waitFrom = true, now
 	if c.current.Seq == 0 {
 		c.current = Episode{Seq: c.last.Seq + 1, Begin: now}
+		c.silent = now
+	}
+	if c.lastAck.After(c.silent) {
+		c.silent = now
 	}
 	c.current.Cause = cause
 	c.current.End = time.Time{}
@@ -145,22 +150,27 @@ func (c *Clock) Read(now time.Time) Reading {
 	return r
 }
 
-// advance accounts for the time up to now, steps from limited to stalled where a second has passed
-// without an acknowledgement, and ends an episode that has been quiet for a second.
+// advance accounts for the time up to now, steps from limited to stalled where patience has passed without
+// an acknowledgement since the source began to wait (a wait that ended for another reason, as when other
+// routes left memory to it, is no sign of life of the sink), and ends an episode that has been quiet for a second.
 func (c *Clock) advance(now time.Time) {
 	if c.waiting && c.shown == Limited {
-		last := c.waitFrom
-		if c.lastAck.After(last) {
-			last = c.lastAck
-		}
-		if turn := last.Add(c.patience); !now.Before(turn) {
-			c.show(Stalled, turn)
+		turn := later(c.silent, c.lastAck).Add(c.patience)
+		if !now.Before(turn) {
+			c.show(Stalled, later(turn, c.waitFrom))
 		}
 	}
 	c.account(now)
 	if c.current.Seq != 0 && !c.waiting && now.Sub(c.current.End) >= quietAfter {
 		c.last, c.current = c.current, Episode{}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // show switches to state at the moment at.

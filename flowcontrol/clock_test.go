@@ -64,7 +64,7 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 	begin := time.Unix(0, 0)
 	at := func(ticks int) time.Time { return begin.Add(time.Duration(ticks) * tick) }
 	base, waiting := Disconnected, false
-	wait, ack, patience := 0, -1<<40, time.Second
+	wait, silent, ack, patience := 0, 0, -1<<40, time.Second
 	stalled := false // and stays so until it is answered, whatever is expected then
 	var open *Episode
 	next := 0
@@ -73,7 +73,11 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 			switch op := ops[next]; {
 			case op.Do == 'w' && !waiting:
 				waiting, wait, stalled = true, n, false
+				if ack > silent {
+					silent = n
+				}
 				if open == nil || at(n).Sub(open.End) >= time.Second {
+					silent = n
 					episodes = append(episodes, Episode{Seq: uint64(len(episodes) + 1), Begin: at(n)})
 					open = &episodes[len(episodes)-1]
 				}
@@ -89,14 +93,14 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 			case op.Do == 'a':
 				ack, stalled = n, false
 			case op.Do == 'x':
-				stalled = stalled || waiting && time.Duration(n-max(wait, ack))*tick >= patience
+				stalled = stalled || waiting && time.Duration(n-max(silent, ack))*tick >= patience
 				patience = time.Duration(op.Cause) * time.Second
 			}
 		}
 		now = base
 		if waiting {
 			now = Limited
-			stalled = stalled || time.Duration(n-max(wait, ack))*tick >= patience
+			stalled = stalled || time.Duration(n-max(silent, ack))*tick >= patience
 			if stalled {
 				now = Stalled
 			}
