@@ -6,12 +6,16 @@ import "sync"
 // its arrival.
 type frame struct {
 	subject, reply string
-	head           []byte // "NATS/1.0...", with all its line ends; nil: no headers
-	data           []byte
+	body           []byte // the headers, "NATS/1.0..." with all its line ends, and the data
+	headed         int    // bytes of headers; 0: none
 }
 
+func (f *frame) head() []byte { return f.body[:f.headed:f.headed] }
+
+func (f *frame) data() []byte { return f.body[f.headed:] }
+
 // size is what the server counts: the subjects, the headers and the data.
-func (f *frame) size() int { return len(f.subject) + len(f.reply) + len(f.head) + len(f.data) }
+func (f *frame) size() int { return len(f.subject) + len(f.reply) + len(f.body) }
 
 // arrival is what came at one time for one subject of a subscription. Whoever got it releases it.
 type arrival struct {
@@ -42,16 +46,20 @@ func (a *arrival) join(b *arrival) bool {
 	return true
 }
 
-// maxArrival is how many frames come in one arrival, so that its reader can begin with them.
-const maxArrival = 512
+// maxArrival is how many frames come in one arrival, so that its reader can begin with them, and that those of
+// a few frames do not take much.
+const maxArrival = 64
 
 // arrivalPool makes arrivals and takes them back.
-type arrivalPool struct{ pool sync.Pool }
+type arrivalPool struct {
+	pool sync.Pool
+	room int // how many frames a new arrival has room for before it grows
+}
 
 func (p *arrivalPool) get(subject int, b *block) *arrival {
 	a, _ := p.pool.Get().(*arrival)
 	if a == nil {
-		a = &arrival{pool: &p.pool}
+		a = &arrival{pool: &p.pool, frames: make([]frame, 0, p.room)}
 	}
 	a.subject, a.block = subject, b
 	if b != nil {

@@ -68,7 +68,7 @@ type waiter struct {
 // dial starts connecting and returns at once. With silent only the loss of the connection is reported.
 func dial(cfg *Connection, env *connectors.Env, silent bool) *conn {
 	c := &conn{
-		name: cfg.Name, host: env.Host, silent: silent, sockets: &sockets{}, plain: cfg.Plain,
+		name: cfg.Name, host: env.Host, silent: silent, sockets: newSockets(), plain: cfg.Plain,
 		done: make(chan struct{}), changed: make(chan struct{}), waiting: map[*waiter]struct{}{},
 	}
 	if c.name == "" {

@@ -57,10 +57,11 @@ func (f *ackForm) read(reply string) (d delivery, ok bool) {
 	var numbers [5]uint64
 	i := 0
 	for n := range numbers {
-		start := i
-		for ; i < len(rest) && rest[i] >= '0' && rest[i] <= '9'; i++ {
-			numbers[n] = numbers[n]*10 + uint64(rest[i]-'0')
+		start, v := i, uint64(0)
+		for ; i < len(rest) && rest[i]-'0' <= 9; i++ {
+			v = v*10 + uint64(rest[i]-'0')
 		}
+		numbers[n] = v
 		last := n == len(numbers)-1
 		if i == start || i-start > 19 || last != (i == len(rest)) || !last && rest[i] != '.' {
 			return parseReply(reply)

@@ -113,13 +113,13 @@ func (r *replies) answers(a *arrival) {
 			continue // an answer to what was given up
 		}
 		code := ""
-		if len(m.data) == 0 && len(m.head) > 0 {
-			code, _ = status(m.head)
+		if len(m.body) == m.headed && m.headed > 0 {
+			code, _ = status(m.head())
 		}
 		if f.fast {
-			f.answerFast(rest, code, m.data)
+			f.answerFast(rest, code, m.data())
 		} else {
-			f.answerOne(rest, code, m.data)
+			f.answerOne(rest, code, m.data())
 		}
 	}
 }

@@ -26,47 +26,57 @@ func (s *jetStreamSource) collect(p *pullSession, e entry, room connectors.Room)
 	l := s.payloads.get(&x)
 	b := &connectors.Batch{Partition: s.cfg.Stream, Memory: x.memory()}
 	sp := &span{payload: l}
-	var last delivery
-	for more := true; more; {
-		if !l.fits(&e) {
-			p.putBack(e)
-			break
-		}
-		f := l.copy(&e)
-		list, sound := l.parse(f.head)
-		if !sound && len(l.messages) > 0 {
-			p.putBack(e)
-			break
-		}
-		if err := s.gaps.see(e.Stream); err != nil {
-			p.putBack(e)
-			p.end(err)
-			if len(l.messages) == 0 {
-				s.payloads.put(l)
-				return nil, err
-			}
-			break
-		}
-		e.drop()
-		l.keep(list)
-		m := l.next()
-		m.Subject, m.Value, m.Time, m.Offset = f.subject, f.data, time.Unix(0, e.time), int64(e.Stream)
-		restoreList(m, list[:len(list):len(list)])
-		b.Memory += beside(m, list)
-		last = e.delivery
-		if !sound {
-			b.Reject = errHeaders
-			break
-		}
-		if len(l.messages) == x.messages {
-			break
-		}
-		e, more = s.ready(p)
+	last, err := s.fill(b, p, l, e, x.messages)
+	if len(l.messages) == 0 {
+		s.payloads.put(l)
+		return nil, err
 	}
 	sp.at = last.sequences
 	s.lag.Store(int64(last.pending))
 	s.finish(p, b, sp, last.time)
 	return b, nil
+}
+
+// fill puts e and what has come behind it into a batch, most messages at most, and returns the last that is in
+// it. At a gap that halts the route it ends before it, with the error for the case that nothing is in it.
+func (s *jetStreamSource) fill(b *connectors.Batch, p *pullSession, l *payload, e entry, most int) (last delivery, err error) {
+	s.gaps.mu.Lock()
+	defer s.gaps.mu.Unlock()
+	for {
+		if !l.fits(&e) {
+			p.putBack(e)
+			return last, nil
+		}
+		f := l.copy(&e)
+		list, sound := l.parse(f.head())
+		if !sound && len(l.messages) > 0 {
+			p.putBack(e)
+			return last, nil
+		}
+		if err := s.gaps.see(e.Stream); err != nil {
+			p.putBack(e)
+			p.end(err)
+			return last, err
+		}
+		e.drop()
+		l.keep(list)
+		m := l.next()
+		m.Subject, m.Value, m.Time, m.Offset = f.subject, f.data(), time.Unix(0, e.time), int64(e.Stream)
+		restoreList(m, list[:len(list):len(list)])
+		b.Memory += beside(m, list)
+		last = e.delivery
+		if !sound {
+			b.Reject = errHeaders
+			return last, nil
+		}
+		if len(l.messages) == most {
+			return last, nil
+		}
+		var more bool
+		if e, more = s.ready(p); !more {
+			return last, nil
+		}
+	}
 }
 
 // beside is what the headers of a message take that were restored from one of list.

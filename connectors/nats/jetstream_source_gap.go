@@ -24,10 +24,8 @@ func (g *gapFinder) begin(next uint64, exact bool, report func(from, to int64) e
 	g.next, g.exact, g.report = next, exact, report
 }
 
-// see is told of every message before it is returned.
+// see is told of every message before it is returned, by one who holds mu.
 func (g *gapFinder) see(stream uint64) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	from := g.next
 	if stream < from || from == 0 {
 		return nil

@@ -118,13 +118,14 @@ func wired(b *block, at, i int, sound bool) (frame, int) {
 		return b.bytes[start:at:at]
 	}
 	f := frame{subject: textOf(put([]byte(m.Subject))), reply: textOf(put(fmt.Appendf(nil, "$JS.ACK.S.d.1.%d.%d.9.0", i, i)))}
+	var head []byte
 	switch {
 	case !sound:
-		f.head = put([]byte("NATS/1.0\r\nno colon\r\n\r\n"))
+		head = []byte("NATS/1.0\r\nno colon\r\n\r\n")
 	case len(m.Header) > 0:
-		f.head = put(appendBlock(nil, m.Header))
+		head = appendBlock(nil, m.Header)
 	}
-	f.data = put(m.Data)
+	f.body, f.headed = put(append(head, m.Data...)), len(head)
 	return f, at
 }
 

@@ -85,13 +85,17 @@ func (l *plainLink) subscribe(depth int, take func(*arrival), subjects ...string
 // frameOf makes a frame of what nats.go has parsed. Headers that nats.go cannot read it leaves out, which
 // only the size tells: the frame has some then that nobody can read.
 func frameOf(m *nats.Msg) frame {
-	f := frame{subject: m.Subject, reply: m.Reply, data: m.Data}
+	f := frame{subject: m.Subject, reply: m.Reply, body: m.Data}
+	var head []byte
 	switch {
 	case m.Header != nil:
-		f.head = appendBlock(nil, m.Header)
-	case m.Size() > len(m.Subject)+len(m.Reply)+len(m.Data):
-		f.head = make([]byte, m.Size()-len(m.Subject)-len(m.Reply)-len(m.Data))
+		head = appendBlock(nil, m.Header)
+	case m.Size() > f.size():
+		head = make([]byte, m.Size()-f.size())
+	default:
+		return f
 	}
+	f.body, f.headed = append(head, m.Data...), len(head)
 	return f
 }
 
@@ -107,9 +111,9 @@ func (l *plainLink) send(frames []byte) error {
 			return err
 		}
 		frames = rest
-		m := &nats.Msg{Subject: f.subject, Reply: f.reply, Data: f.data}
-		if len(f.head) > 0 {
-			if m.Header, err = nats.DecodeHeadersMsg(f.head); err != nil {
+		m := &nats.Msg{Subject: f.subject, Reply: f.reply, Data: f.data()}
+		if f.headed > 0 {
+			if m.Header, err = nats.DecodeHeadersMsg(f.head()); err != nil {
 				return err
 			}
 		}

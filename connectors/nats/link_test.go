@@ -95,10 +95,10 @@ func TestLinksReceive(t *testing.T) {
 			defer a.release()
 			for i := range a.frames {
 				f := &a.frames[i]
-				m := sent{Subject: strings.Clone(f.subject), Reply: strings.Clone(f.reply), Data: string(f.data)}
-				if len(f.head) > 0 {
+				m := sent{Subject: strings.Clone(f.subject), Reply: strings.Clone(f.reply), Data: string(f.data())}
+				if f.headed > 0 {
 					var err error
-					if m.Header, err = nats.DecodeHeadersMsg(f.head); err != nil {
+					if m.Header, err = nats.DecodeHeadersMsg(f.head()); err != nil {
 						t.Error(err)
 					}
 				}

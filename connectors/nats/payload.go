@@ -55,18 +55,9 @@ func (l *payload) copy(e *entry) frame {
 	if ownMemory(&e.frame, e.block) {
 		return e.frame
 	}
-	add := func(b []byte) []byte {
-		start := len(l.data)
-		l.data = append(l.data, b...)
-		return l.data[start:len(l.data):len(l.data)]
-	}
-	l.data = append(l.data, e.subject...)
-	f := frame{subject: textOf(l.data[len(l.data)-len(e.subject):])}
-	if e.head != nil {
-		f.head = add(e.head)
-	}
-	f.data = add(e.data)
-	return f
+	start, middle := len(l.data), len(l.data)+len(e.subject)
+	l.data = append(append(l.data, e.subject...), e.body...)
+	return frame{subject: textOf(l.data[start:middle]), body: l.data[middle:len(l.data):len(l.data)], headed: e.headed}
 }
 
 // next returns the next message, which is empty.
@@ -91,7 +82,7 @@ func (l *payload) keep(list []connectors.Header) {
 }
 
 // lasting is how many bytes of a frame are copied.
-func (f *frame) lasting() int { return len(f.subject) + len(f.head) + len(f.data) }
+func (f *frame) lasting() int { return len(f.subject) + len(f.body) }
 
 // ownMemory reports whether nothing else is of the memory of a message, which then need not be copied. A block
 // that is read into again is never one message's, however much of it the message fills.
@@ -113,8 +104,8 @@ func (x *extent) add(f *frame, b *block) {
 	} else {
 		x.data += f.lasting()
 	}
-	if len(f.head) > 0 {
-		x.headers += bytes.Count(f.head, []byte{'\n'})
+	if f.headed > 0 {
+		x.headers += bytes.Count(f.head(), []byte{'\n'})
 	}
 }
 

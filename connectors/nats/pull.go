@@ -305,7 +305,7 @@ func (p *pullSession) status(s *slot, f *frame) error {
 	if f.subject != s.reply && strings.HasPrefix(f.subject, s.inbox+".") {
 		return nil
 	}
-	code, text := status(f.head)
+	code, text := status(f.head())
 	switch {
 	case code == "100": // a heartbeat
 		return nil

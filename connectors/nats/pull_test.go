@@ -51,9 +51,10 @@ func TestSourceAllocations(t *testing.T) {
 	const n = 500
 	var pool arrivalPool
 	var frames []frame
+	const head = "NATS/1.0\r\nh: v\r\nSluice-Origin: kafka:c/t/0/7;hops=1\r\n\r\n"
 	for i := range n {
 		frames = append(frames, frame{
-			subject: "s.x", data: []byte("value"), head: []byte("NATS/1.0\r\nh: v\r\nSluice-Origin: kafka:c/t/0/7;hops=1\r\n\r\n"),
+			subject: "s.x", body: []byte(head + "value"), headed: len(head),
 			reply: fmt.Sprintf("$JS.ACK.S.d.1.%d.%d.9.0", i+1, i+1),
 		})
 	}

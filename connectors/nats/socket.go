@@ -19,6 +19,8 @@ type sockets struct {
 	closed  bool
 }
 
+func newSockets() *sockets { return &sockets{arrivals: arrivalPool{room: maxArrival}} }
+
 // Dial implements nats.CustomDialer.
 func (d *sockets) Dial(network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)

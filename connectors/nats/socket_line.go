@@ -27,7 +27,8 @@ func parseLine(text []byte) (l headline, ours bool, err error) {
 	}
 	var fields [5][]byte
 	n := 0
-	for rest := bytes.TrimRight(text, "\r\n"); len(rest) > 0; {
+	rest := bytes.TrimSuffix(text, []byte{'\n'})
+	for rest = bytes.TrimSuffix(rest, []byte{'\r'}); len(rest) > 0; {
 		end := bytes.IndexByte(rest, ' ')
 		if end < 0 {
 			end = len(rest)

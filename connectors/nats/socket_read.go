@@ -259,11 +259,9 @@ func (s *socket) keep(line *headline, b []byte) error {
 	if s.arrival == nil {
 		s.arrival, s.taker = s.arrivals.get(s.last.route.subject, s.block), s.last.route.sub.take
 	}
-	f := frame{subject: textOf(line.subject), reply: textOf(line.reply), data: b[line.head:line.size:line.size]}
-	if line.head > 0 {
-		f.head = b[:line.head:line.head]
-	}
-	s.arrival.frames = append(s.arrival.frames, f)
+	s.arrival.frames = append(s.arrival.frames, frame{
+		subject: textOf(line.subject), reply: textOf(line.reply), body: b[:line.size:line.size], headed: line.head,
+	})
 	if len(s.arrival.frames) == maxArrival {
 		s.handOver()
 	}

@@ -52,7 +52,7 @@ func readSocket(text string, sizes ...int) (passed string, got []sent, err error
 			for i := range a.frames {
 				f := &a.frames[i]
 				seen = append(seen, sent{
-					Subject: fmt.Sprint(a.subject, " ", strings.Clone(f.subject)), Reply: strings.Clone(f.reply), Data: string(f.head) + string(f.data),
+					Subject: fmt.Sprint(a.subject, " ", strings.Clone(f.subject)), Reply: strings.Clone(f.reply), Data: string(f.body),
 				})
 			}
 			a.release()
@@ -284,7 +284,7 @@ func FuzzFrame(f *testing.F) {
 		frames := appendFrame(nil, []byte(subject), []byte(reply), block, value)
 		frames = appendFrame(frames, []byte("next"), nil, nil, []byte("n"))
 		got, rest, err := cutFrame(frames)
-		if err != nil || got.subject != subject || got.reply != reply || !bytes.Equal(got.head, block) || !bytes.Equal(got.data, value) {
+		if err != nil || got.subject != subject || got.reply != reply || !bytes.Equal(got.head(), block) || !bytes.Equal(got.data(), value) {
 			t.Fatalf("%q: %+v, %v", frames, got, err)
 		}
 		if got, rest, err = cutFrame(rest); err != nil || got.subject != "next" || len(rest) > 0 {
@@ -314,18 +314,18 @@ func FuzzEncode(f *testing.F) {
 		}
 		frames := appendFrame(nil, e.subject, []byte("_INBOX.a.b"), e.block, m.Value)
 		got, rest, err := cutFrame(frames)
-		if err != nil || len(rest) > 0 || got.subject != string(e.subject) || got.reply != "_INBOX.a.b" || !bytes.Equal(got.data, value) {
+		if err != nil || len(rest) > 0 || got.subject != string(e.subject) || got.reply != "_INBOX.a.b" || !bytes.Equal(got.data(), value) {
 			t.Fatalf("%q: %+v, %q, %v", frames, got, rest, err)
 		}
 		const maxControlLine = 4096 // a server's default
 		if line := bytes.IndexByte(frames, '\n'); line > maxControlLine-64 || !server.IsValidLiteralSubject(got.subject) {
 			t.Fatalf("a line of %d bytes for %q", line, got.subject)
 		}
-		if len(got.head)+len(got.data) > maxPayload || len(got.head) > math.MaxUint16 {
-			t.Fatalf("%d bytes of headers, %d of data", len(got.head), len(got.data))
+		if len(got.body) > maxPayload || got.headed > math.MaxUint16 {
+			t.Fatalf("%d bytes of headers, %d of data", got.headed, len(got.data()))
 		}
-		if len(got.head) > 0 {
-			checkBlock(t, got.head)
+		if got.headed > 0 {
+			checkBlock(t, got.head())
 		}
 	})
 }
