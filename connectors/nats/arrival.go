@@ -7,7 +7,8 @@ import "sync"
 type frame struct {
 	subject, reply string
 	body           []byte // the headers, "NATS/1.0..." with all its line ends, and the data
-	headed         int    // bytes of headers; 0: none
+	headed         int32  // bytes of headers; 0: none
+	of             int32  // which of the subjects that were subscribed to together
 }
 
 func (f *frame) head() []byte { return f.body[:f.headed:f.headed] }
@@ -17,13 +18,12 @@ func (f *frame) data() []byte { return f.body[f.headed:] }
 // size is what the server counts: the subjects, the headers and the data.
 func (f *frame) size() int { return len(f.subject) + len(f.reply) + len(f.body) }
 
-// arrival is what came at one time for one subject of a subscription. Whoever got it releases it.
+// arrival is what came at one time for a subscription. Whoever got it releases it.
 type arrival struct {
-	subject int // which of the subjects that were subscribed to together
-	frames  []frame
-	next    int    // the first that was not looked at; of the one who reads
-	block   *block // nil: each frame is the collector's
-	pool    *sync.Pool
+	frames []frame
+	next   int    // the first that was not looked at; of the one who reads
+	block  *block // nil: each frame is the collector's
+	pool   *sync.Pool
 }
 
 // release lets go of an arrival and of its block.
@@ -36,9 +36,9 @@ func (a *arrival) release() {
 	a.pool.Put(a)
 }
 
-// join puts the frames of b behind those of a, and releases b, where they are of one subject and block.
+// join puts the frames of b behind those of a, and releases b, where they are of one block.
 func (a *arrival) join(b *arrival) bool {
-	if a.subject != b.subject || a.block != b.block || len(a.frames)+len(b.frames) > maxArrival {
+	if a.block != b.block || len(a.frames)+len(b.frames) > maxArrival {
 		return false
 	}
 	a.frames = append(a.frames, b.frames...)
@@ -56,12 +56,12 @@ type arrivalPool struct {
 	room int // how many frames a new arrival has room for before it grows
 }
 
-func (p *arrivalPool) get(subject int, b *block) *arrival {
+func (p *arrivalPool) get(b *block) *arrival {
 	a, _ := p.pool.Get().(*arrival)
 	if a == nil {
 		a = &arrival{pool: &p.pool, frames: make([]frame, 0, p.room)}
 	}
-	a.subject, a.block = subject, b
+	a.block = b
 	if b != nil {
 		b.hold()
 	}

@@ -116,7 +116,7 @@ func cutFrame(frames []byte) (f frame, rest []byte, err error) {
 	if !ok || head > size || len(rest) < size+2 {
 		return f, nil, fmt.Errorf("nats: %.100q is no frame of ours", frames)
 	}
-	f.body, f.headed = rest[:size:size], head
+	f.body, f.headed = rest[:size:size], int32(head)
 	return f, rest[size+2:], nil
 }
 

@@ -113,7 +113,7 @@ func (r *replies) answers(a *arrival) {
 			continue // an answer to what was given up
 		}
 		code := ""
-		if len(m.body) == m.headed && m.headed > 0 {
+		if len(m.body) == int(m.headed) && m.headed > 0 {
 			code, _ = status(m.head())
 		}
 		if f.fast {

@@ -125,7 +125,7 @@ func wired(b *block, at, i int, sound bool) (frame, int) {
 	case len(m.Header) > 0:
 		head = appendBlock(nil, m.Header)
 	}
-	f.body, f.headed = put(append(head, m.Data...)), len(head)
+	f.body, f.headed = put(append(head, m.Data...)), int32(len(head))
 	return f, at
 }
 
@@ -144,7 +144,7 @@ func TestBatchesOwnTheirMemory(t *testing.T) {
 			for range rng.IntN(4) {
 				b := memory.get(blockSize)
 				for at := 0; at < 20_000; {
-					a := pool.get(0, b)
+					a := pool.get(b)
 					for range 1 + rng.IntN(5) {
 						sent++
 						var f frame

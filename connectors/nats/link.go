@@ -69,8 +69,8 @@ func (l *plainLink) subscribe(depth int, take func(*arrival), subjects ...string
 			case m := <-came:
 				for i, sub := range subs {
 					if m.Sub == sub {
-						a := l.pool.get(i, nil)
-						a.frames = append(a.frames, frameOf(m))
+						a := l.pool.get(nil)
+						a.frames = append(a.frames, frameOf(m, i))
 						take(a)
 					}
 				}
@@ -82,10 +82,10 @@ func (l *plainLink) subscribe(depth int, take func(*arrival), subjects ...string
 	return unsubscribe, nil
 }
 
-// frameOf makes a frame of what nats.go has parsed. Headers that nats.go cannot read it leaves out, which
+// frameOf makes a frame of what nats.go has parsed for one of the subjects. Headers that nats.go cannot read it leaves out, which
 // only the size tells: the frame has some then that nobody can read.
-func frameOf(m *nats.Msg) frame {
-	f := frame{subject: m.Subject, reply: m.Reply, body: m.Data}
+func frameOf(m *nats.Msg, of int) frame {
+	f := frame{subject: m.Subject, reply: m.Reply, body: m.Data, of: int32(of)}
 	var head []byte
 	switch {
 	case m.Header != nil:
@@ -95,7 +95,7 @@ func frameOf(m *nats.Msg) frame {
 	default:
 		return f
 	}
-	f.body, f.headed = append(head, m.Data...), len(head)
+	f.body, f.headed = append(head, m.Data...), int32(len(head))
 	return f
 }
 

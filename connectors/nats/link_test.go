@@ -102,7 +102,7 @@ func TestLinksReceive(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				got, subjects = append(got, m), append(subjects, a.subject)
+				got, subjects = append(got, m), append(subjects, int(f.of))
 			}
 			if len(got) == len(all) {
 				close(done)

@@ -230,7 +230,8 @@ func (p *pullSession) arrived() (*frame, *slot, *block) {
 		a := p.queue[p.at]
 		if a.next < len(a.frames) {
 			a.next++
-			return &a.frames[a.next-1], &p.slots[a.subject], a.block
+			f := &a.frames[a.next-1]
+			return f, &p.slots[f.of], a.block
 		}
 		p.queue[p.at] = nil
 		p.at++

@@ -54,7 +54,7 @@ func TestSourceAllocations(t *testing.T) {
 	const head = "NATS/1.0\r\nh: v\r\nSluice-Origin: kafka:c/t/0/7;hops=1\r\n\r\n"
 	for i := range n {
 		frames = append(frames, frame{
-			subject: "s.x", body: []byte(head + "value"), headed: len(head),
+			subject: "s.x", body: []byte(head + "value"), headed: int32(len(head)),
 			reply: fmt.Sprintf("$JS.ACK.S.d.1.%d.%d.9.0", i+1, i+1),
 		})
 	}
@@ -62,7 +62,7 @@ func TestSourceAllocations(t *testing.T) {
 		p := s.live
 		p.last = sequences{}
 		p.slots[0].messages = n
-		a := pool.get(0, nil)
+		a := pool.get(nil)
 		a.frames = append(a.frames, frames...)
 		p.came.put(a)
 		b, err := s.fetch(t.Context(), p, connectors.Room{Messages: n, Bytes: 1 << 20})

@@ -44,13 +44,10 @@ type socket struct {
 	quiet    bool // what was read last was little, and all there was
 	greeted  bool // the first words have come
 	theirs   int  // bytes from here on that are nats.go's, whether read or not
-	last     struct {
-		sid   []byte // of the frame before, and where its like goes
-		route route
-		known bool
-	}
-	arrival *arrival // what was parsed and is not handed over
-	taker   func(*arrival)
+	recent   [2]recentRoute
+	older    int           // of the two
+	arrival  *arrival      // what was parsed and is not handed over
+	taker    *subscription // of the arrival
 }
 
 func newSocket(c net.Conn, pool *blocks, arrivals *arrivalPool) *socket {
@@ -247,20 +244,19 @@ func (s *socket) keep(line *headline, b []byte) error {
 	if b[line.size] != '\r' || b[line.size+1] != '\n' {
 		return fmt.Errorf("nats: a message for %.100q does not end where it says", line.subject)
 	}
-	if !s.last.known || !bytes.Equal(line.sid, s.last.sid) {
-		s.handOver()
-		s.last.sid = append(s.last.sid[:0], line.sid...)
-		s.last.route, s.last.known = s.routes.get(line.sid)
-	}
-	if s.last.route.sub == nil {
-		s.last.known = false
+	to := s.routeOf(line.sid)
+	if to.sub == nil {
 		return nil // nobody is interested any more
 	}
+	if s.arrival != nil && s.taker != to.sub {
+		s.handOver()
+	}
 	if s.arrival == nil {
-		s.arrival, s.taker = s.arrivals.get(s.last.route.subject, s.block), s.last.route.sub.take
+		s.arrival, s.taker = s.arrivals.get(s.block), to.sub
 	}
 	s.arrival.frames = append(s.arrival.frames, frame{
-		subject: textOf(line.subject), reply: textOf(line.reply), body: b[:line.size:line.size], headed: line.head,
+		subject: textOf(line.subject), reply: textOf(line.reply), body: b[:line.size:line.size],
+		headed: int32(line.head), of: int32(to.subject),
 	})
 	if len(s.arrival.frames) == maxArrival {
 		s.handOver()
@@ -268,12 +264,35 @@ func (s *socket) keep(line *headline, b []byte) error {
 	return nil
 }
 
+// recentRoute is where frames of one sid went. A server that answers two pulls sends by turns for both.
+type recentRoute struct {
+	sid   []byte
+	to    route
+	known bool
+}
+
+// routeOf returns where frames of a sid go. Those of one arrival go where the first of their sid did, even if
+// its subscription has ended meanwhile.
+func (s *socket) routeOf(sid []byte) route {
+	for i := range s.recent {
+		if r := &s.recent[i]; r.known && bytes.Equal(sid, r.sid) {
+			return r.to
+		}
+	}
+	r := &s.recent[s.older]
+	r.sid = append(r.sid[:0], sid...)
+	if r.to, r.known = s.routes.get(sid); r.known {
+		s.older = 1 - s.older
+	}
+	return r.to
+}
+
 // handOver gives what was parsed to the subscription. Everything of an arrival is of one block.
 func (s *socket) handOver() {
 	if s.arrival != nil {
-		a := s.arrival
-		s.arrival = nil
-		s.taker(a)
+		a, sub := s.arrival, s.taker
+		s.arrival, s.taker = nil, nil
+		sub.take(a)
 	}
-	s.last.known = false
+	s.recent[0].known, s.recent[1].known = false, false
 }

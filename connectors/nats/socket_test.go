@@ -52,7 +52,7 @@ func readSocket(text string, sizes ...int) (passed string, got []sent, err error
 			for i := range a.frames {
 				f := &a.frames[i]
 				seen = append(seen, sent{
-					Subject: fmt.Sprint(a.subject, " ", strings.Clone(f.subject)), Reply: strings.Clone(f.reply), Data: string(f.body),
+					Subject: fmt.Sprint(f.of, " ", strings.Clone(f.subject)), Reply: strings.Clone(f.reply), Data: string(f.body),
 				})
 			}
 			a.release()
