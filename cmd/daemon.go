@@ -144,7 +144,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error) error {
 	tick := time.NewTimer(connectors.UntilTick(reportEvery))
 	defer tick.Stop()
-	draining, spare := false, giveBack{free: freeMemory}
+	draining, spare, started := false, giveBack{free: freeMemory}, false
 	var overdue <-chan time.Time
 	for {
 		d.admin.turned.Store(time.Now().Unix())
@@ -157,6 +157,10 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 				d.report.look(d.bridge.Status(), now)
 			}
 			spare.look(d.bridge.Held(), now)
+			if !started {
+				started = true
+				releaseProgram() // what only the start needed
+			}
 		case <-overdue:
 			// A connector that does not heed its context must not keep the process.
 			return d.verdict(&bridge.DrainError{Left: d.uncommitted()}, draining)

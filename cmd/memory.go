@@ -112,6 +112,7 @@ func (g *giveBack) look(held int64, now time.Time) {
 func freeMemory() {
 	runtime.GC()
 	debug.FreeOSMemory()
+	releaseProgram()
 }
 
 func mebibytes(bytes int64) string { return strconv.FormatInt(bytes>>20, 10) + "MiB" }
