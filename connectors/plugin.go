@@ -78,6 +78,10 @@ type SourceSpec struct {
 	// committed; nil: upstream keeps none, or none that can be set.
 	Log       func(context.Context, Env) (Log, error)
 	Positions func(context.Context, Env) (Positions, error)
+	// Subjects are what its messages may have as their Subject, with NATS wildcards; nil: unknown.
+	Subjects []string
+	// Examine looks at what the source connects to; nil: there is nothing to look at.
+	Examine func(Env) (*Examination, error)
 }
 
 // SinkSpec is a checked sink that is ready to be opened.
@@ -98,6 +102,9 @@ type SinkSpec struct {
 	// position upstream, which is kept under name, Fetch returns nothing at or behind a range's End, and
 	// io.EOF once every partition has got there. Nil: there is none. Dead letters are redriven through it.
 	ReadBack func(name string, held []Range) (*SourceSpec, error)
+	// Examine looks at what the sink connects to; subjects are those of the route's source. Nil: there is nothing
+	// to look at.
+	Examine func(env Env, subjects []string) (*Examination, error)
 }
 
 // Loss is a way to lose messages that the configuration has to accept by name.

@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
@@ -20,7 +21,18 @@ func (p *plan) spanExporter(ctx context.Context, cfg Config, f *faults) (sdktrac
 	switch s := p.traces; {
 	case s.exporter == exporterConsole:
 		inner, err = stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
-	case s.protocol == protocolGRPC:
+	default:
+		inner, err = otlptrace.New(ctx, s.traceClient(cfg))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &guardedSpans{SpanExporter: inner, faults: f}, nil
+}
+
+// traceClient is what sends traces by OTLP. It connects to nothing until it is started.
+func (s signal) traceClient(cfg Config) otlptrace.Client {
+	if s.protocol == protocolGRPC {
 		var options []otlptracegrpc.Option
 		if s.url != "" {
 			options = append(options, otlptracegrpc.WithEndpointURL(s.url))
@@ -28,21 +40,16 @@ func (p *plan) spanExporter(ctx context.Context, cfg Config, f *faults) (sdktrac
 		if len(cfg.Headers) > 0 {
 			options = append(options, otlptracegrpc.WithHeaders(cfg.Headers))
 		}
-		inner, err = otlptracegrpc.New(ctx, options...)
-	default:
-		var options []otlptracehttp.Option
-		if s.url != "" {
-			options = append(options, otlptracehttp.WithEndpointURL(s.url))
-		}
-		if len(cfg.Headers) > 0 {
-			options = append(options, otlptracehttp.WithHeaders(cfg.Headers))
-		}
-		inner, err = otlptracehttp.New(ctx, options...)
+		return otlptracegrpc.NewClient(options...)
 	}
-	if err != nil {
-		return nil, err
+	var options []otlptracehttp.Option
+	if s.url != "" {
+		options = append(options, otlptracehttp.WithEndpointURL(s.url))
 	}
-	return &guardedSpans{SpanExporter: inner, faults: f}, nil
+	if len(cfg.Headers) > 0 {
+		options = append(options, otlptracehttp.WithHeaders(cfg.Headers))
+	}
+	return otlptracehttp.NewClient(options...)
 }
 
 // metricReaders returns the reader that pushes by OTLP, or none.

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
@@ -85,6 +86,15 @@ func (r *reader) connectors(which connectors.End) []string {
 		}
 	}
 	return append(names, []string{"(none is built in)"}[min(len(names), 1):]...)
+}
+
+// note keeps where an end stands.
+func (r *reader) note(rc *bridge.RouteConfig, e end, as End) {
+	as.Route, as.Path, as.At = rc.Name, e.section.path, e.section.at().String()
+	if e.connection != nil {
+		as.Connection = strings.TrimSuffix(e.connection.path, "."+e.plugin.Connection)
+	}
+	r.cfg.Ends = append(r.cfg.Ends, as)
 }
 
 func (r *reader) source(e end, about connectors.About) *connectors.SourceSpec {

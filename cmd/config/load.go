@@ -26,6 +26,25 @@ type Config struct {
 	Admin     Admin
 	Log       Log
 	Telemetry Telemetry
+	Ends      []End    // of all routes, in order
+	Secrets   []Secret // the files of secrets that are read at each connection, once each
+}
+
+// End is one end of a route, as the file has it.
+type End struct {
+	Route      string
+	Path       string // such as routes.orders.source.kafka
+	At         string // such as sluice.yaml:7
+	Connection string // the named connection that it uses, such as connections.kafka-eu; empty: none
+	Source     *connectors.SourceSpec
+	Sink       *connectors.SinkSpec // or this
+	Map        connectors.Map       // of the sink
+}
+
+// Secret is a value that is what a file holds.
+type Secret struct {
+	File string
+	At   string // such as sluice.yaml:7
 }
 
 // Files reads a configuration from files. Its error is Findings where the configuration is at fault,
@@ -152,7 +171,22 @@ func (r *reader) read(docs []*document) (*Config, error) {
 	if err := r.err(); err != nil {
 		return nil, err
 	}
+	r.secretFiles(docs)
 	return &r.cfg, nil
+}
+
+// secretFiles lists the files in which values stand.
+func (r *reader) secretFiles(docs []*document) {
+	seen := map[string]bool{}
+	for _, d := range docs {
+		for n, file := range d.files {
+			if !seen[file] {
+				seen[file] = true
+				r.cfg.Secrets = append(r.cfg.Secrets, Secret{file, d.at(n).String()})
+			}
+		}
+	}
+	slices.SortFunc(r.cfg.Secrets, func(a, b Secret) int { return strings.Compare(a.File, b.File) })
 }
 
 // top reads everything that is neither a connection nor a route.

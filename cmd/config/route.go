@@ -84,10 +84,12 @@ func (r *reader) route(s section) {
 	if e, ok := r.end(s, keys, connectors.SourceEnd, "source", "from"); ok {
 		rc.SourceName = e.plugin.Name
 		rc.Source = r.source(e, about)
+		r.note(&rc, e, End{Source: rc.Source})
 	}
 	if e, ok := r.end(s, keys, connectors.SinkEnd, "sink", "to"); ok {
 		rc.SinkName = e.plugin.Name
 		rc.Sink = r.sink(e, about)
+		r.note(&rc, e, End{Sink: rc.Sink, Map: rc.Map})
 		r.unheeded(s, keys, e, rc.Sink)
 	}
 	r.deadLetter(s, keys, &rc, about)
@@ -148,6 +150,7 @@ func (r *reader) deadLetter(s section, keys []string, rc *bridge.RouteConfig, ab
 	about.Map = rc.DeadLetterMap
 	if e, ok := r.end(d, keysOf[deadLetterFile](), connectors.SinkEnd, "sink", "to"); ok {
 		rc.DeadLetter = r.sink(e, about)
+		r.note(rc, e, End{Sink: rc.DeadLetter, Map: rc.DeadLetterMap})
 		r.unheeded(d, keysOf[deadLetterFile](), e, rc.DeadLetter)
 	}
 }

@@ -33,6 +33,8 @@ func sourceSpec(c SourceConfig, _ connectors.About) (*connectors.SourceSpec, err
 		Log:    func(context.Context, connectors.Env) (connectors.Log, error) { return openSourceLog(&c) },
 	}
 	spec.Positions = func(context.Context, connectors.Env) (connectors.Positions, error) { return openPositions(&c) }
+	spec.Subjects = c.Topics
+	spec.Examine = func(env connectors.Env) (*connectors.Examination, error) { return examineSource(&c, &env) }
 	for _, t := range c.Topics {
 		spec.Claims = append(spec.Claims, fmt.Sprintf("kafka group %s on topic %s", c.Group, t))
 	}
@@ -58,6 +60,9 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 		},
 		ReadBack: func(name string, held []connectors.Range) (*connectors.SourceSpec, error) {
 			return readBack(&c, name, held)
+		},
+		Examine: func(env connectors.Env, _ []string) (*connectors.Examination, error) {
+			return examineSink(&c, about, &env)
 		},
 	}
 	if topic := writesTo(&c, about.Map); topic != "" {

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -48,6 +49,10 @@ func coreSinkSpec(c CoreSinkConfig, about connectors.About) (*connectors.SinkSpe
 		Remote: true,
 		Maps:   []string{"subject"},
 		Places: subjectPlaces(c.Servers, string(subjects.constant)),
+		Examine: func(env connectors.Env, topics []string) (*connectors.Examination, error) {
+			patterns := subjects.patterns(topics)
+			return examineCore(&c.Connection, env, "publishing to "+strings.Join(patterns, " "), &needs{publish: patterns})
+		},
 	}, nil
 }
 

@@ -18,7 +18,10 @@ func coreSourceSpec(c CoreSourceConfig, _ connectors.About) (*connectors.SourceS
 		}},
 		Facts:  coreSourceFacts(&c),
 		Remote: true,
-		Places: subjectPlaces(c.Servers, c.Subjects...),
+		Places: subjectPlaces(c.Servers, c.Subjects...), Subjects: c.Subjects,
+		Examine: func(env connectors.Env) (*connectors.Examination, error) {
+			return examineCore(&c.Connection, env, "subscribing to "+strings.Join(c.Subjects, " "), &needs{subscribe: c.Subjects})
+		},
 	}, nil
 }
 

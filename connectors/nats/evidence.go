@@ -87,14 +87,19 @@ func (c *conn) unsent() int {
 }
 
 func (w *witness) words(stream string, took time.Duration) string {
-	var words []string
+	words := w.lacks(stream)
+	if c := w.Cluster; c != nil && c.Leader != "" && len(c.Replicas) > 0 {
+		words = append([]string{fmt.Sprintf("%s is led by %s", stream, c.Leader)}, words...)
+	}
+	return strings.Join(append(words, fmt.Sprintf("the server answers after %v", took)), ", ")
+}
+
+// lacks says what is wrong with a stream.
+func (w *witness) lacks(stream string) (words []string) {
 	say := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	if c := w.Cluster; c != nil {
-		switch {
-		case c.Leader == "":
+		if c.Leader == "" {
 			say("%s has no leader", stream)
-		case len(c.Replicas) > 0:
-			say("%s is led by %s", stream, c.Leader)
 		}
 		for _, p := range c.Replicas {
 			switch {
@@ -111,6 +116,5 @@ func (w *witness) words(stream string, took time.Duration) string {
 	if most := w.Config.MaxBytes; most > 0 && float64(w.State.Bytes) >= nearlyFull*float64(most) {
 		say("%s holds %v of %v (max_bytes)", stream, connectors.Size(w.State.Bytes), connectors.Size(most))
 	}
-	say("the server answers after %v", took)
-	return strings.Join(words, ", ")
+	return words
 }

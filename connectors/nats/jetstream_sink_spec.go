@@ -26,6 +26,9 @@ func jetStreamSinkSpec(c JetStreamSinkConfig, about connectors.About) (*connecto
 		ReadBack: func(name string, held []connectors.Range) (*connectors.SourceSpec, error) {
 			return readBack(&c, subjects, name, held)
 		},
+		Examine: func(env connectors.Env, topics []string) (*connectors.Examination, error) {
+			return examineStreamSink(&c, subjects, env, topics)
+		},
 	}, nil
 }
 

@@ -55,6 +55,8 @@ func jetStreamSourceSpec(c JetStreamSourceConfig, _ connectors.About) (*connecto
 		Positions: func(_ context.Context, env connectors.Env) (connectors.Positions, error) {
 			return openPositions(c, env), nil
 		},
+		Subjects: c.Subjects,
+		Examine:  func(env connectors.Env) (*connectors.Examination, error) { return examineStreamSource(c, env) },
 	}, nil
 }
 

@@ -24,10 +24,29 @@ type node struct {
 	Session            int // milliseconds without a heartbeat until the broker counts as dead
 }
 
+// Oddity is what sets a broker apart from those of the other tests.
+type Oddity struct {
+	Config string   // lines that win over, or stand beside, those of its configuration; a template over node for Kafka
+	Env    []string // of the process
+}
+
 // StartKafkaCluster starts n brokers, each a controller too, with their data under dir, and returns once
 // all serve. Topics have three copies by default, or as many as there are brokers, and take a message
 // with two in sync. jvm replaces the flags with which a broker starts fast and stays small.
 func StartKafkaCluster(ctx context.Context, dir string, n int, jvm ...string) ([]*Kafka, error) {
+	return startKafka(ctx, dir, n, Oddity{}, jvm...)
+}
+
+// StartOddKafka starts one broker that differs.
+func StartOddKafka(ctx context.Context, dir string, o Oddity) (*Kafka, error) {
+	nodes, err := startKafka(ctx, dir, 1, o)
+	if err != nil {
+		return nil, err
+	}
+	return nodes[0], nil
+}
+
+func startKafka(ctx context.Context, dir string, n int, o Oddity, jvm ...string) ([]*Kafka, error) {
 	version := os.Getenv("SLUICE_KAFKA_VERSION")
 	if version == "" {
 		version = KafkaVersion
@@ -58,10 +77,10 @@ func StartKafkaCluster(ctx context.Context, dir string, n int, jvm ...string) ([
 		}
 		k.Version = "Apache Kafka " + version
 		k.Process = &Process{
-			Name: fmt.Sprintf("kafka %d", k.ID), Path: program, Dir: home, Log: filepath.Join(home, "kafka.log"),
+			Name: fmt.Sprintf("kafka %d", k.ID), Path: program, Dir: home, Log: filepath.Join(home, "kafka.log"), Env: o.Env,
 			Args: append(slices.Clone(jvm), "-cp", filepath.Join(libs, "*"), "kafka.Kafka", "server.properties"),
 		}
-		if err := k.format(ctx, libs); err != nil {
+		if err := k.format(ctx, libs, o.Config); err != nil {
 			return nil, err
 		}
 		started[i] = k.Kafka
@@ -103,12 +122,12 @@ func layOut(n int) ([]*node, error) {
 }
 
 // format writes a broker's properties and makes its data directory.
-func (k *node) format(ctx context.Context, libs string) error {
+func (k *node) format(ctx context.Context, libs, more string) error {
 	if err := os.MkdirAll(k.Process.Dir, 0o755); err != nil {
 		return err
 	}
 	var properties strings.Builder
-	if err := template.Must(template.New("").Parse(serverProperties)).Execute(&properties, k); err != nil {
+	if err := template.Must(template.New("").Parse(serverProperties+more)).Execute(&properties, k); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(k.Process.Dir, "server.properties"), []byte(properties.String()), 0o600); err != nil {

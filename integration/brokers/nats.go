@@ -104,8 +104,8 @@ func (n *NATS) Line() string {
 }
 
 // Build compiles the main package pkg of this module, or of one that it requires, into the file program.
-func Build(ctx context.Context, pkg, program string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, pkg)
+func Build(ctx context.Context, pkg, program string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build"}, flags...), "-o", program, pkg)...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, text)
 	}

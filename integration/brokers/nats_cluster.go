@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -31,6 +32,35 @@ func StartNATSCluster(ctx context.Context, dir string, n int) ([]*NATS, error) {
 	if err := Build(ctx, "github.com/nats-io/nats-server/v2", program); err != nil {
 		return nil, err
 	}
+	return startNATS(ctx, dir, program, n, "", "")
+}
+
+// StartOddNATS starts one server that differs. login is how it is to be reached by us, user:password@ or empty. Its
+// clock is wrong by skew.
+func StartOddNATS(ctx context.Context, dir string, o Oddity, login string, skew time.Duration) (*NATS, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	program := filepath.Join(dir, "nats-server")
+	var overlay []string
+	if skew != 0 {
+		file, err := skewedClock(dir, skew)
+		if err != nil {
+			return nil, err
+		}
+		overlay = []string{"-overlay", file}
+	}
+	if err := Build(ctx, "github.com/nats-io/nats-server/v2", program, overlay...); err != nil {
+		return nil, err
+	}
+	servers, err := startNATS(ctx, dir, program, 1, o.Config, login)
+	if err != nil {
+		return nil, err
+	}
+	return servers[0], nil
+}
+
+func startNATS(ctx context.Context, dir, program string, n int, more, login string) ([]*NATS, error) {
 	ports, err := FreePorts(2 * n)
 	if err != nil {
 		return nil, err
@@ -41,8 +71,8 @@ func StartNATSCluster(ctx context.Context, dir string, n int) ([]*NATS, error) {
 	}
 	servers := make([]*NATS, n)
 	for i := range servers {
-		s := &NATS{Name: fmt.Sprintf("sluice-%d", i+1), URL: "nats://" + loopback(ports[i])}
-		home, cluster := dir, ""
+		s := &NATS{Name: fmt.Sprintf("sluice-%d", i+1), URL: "nats://" + login + loopback(ports[i])}
+		home, cluster := dir, more
 		if n > 1 {
 			home = filepath.Join(dir, s.Name)
 			cluster = fmt.Sprintf(natsClusterConfig, loopback(ports[n+i]), strings.Join(routes, ", "))

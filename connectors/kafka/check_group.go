@@ -1,0 +1,93 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
+)
+
+// askGroup asks whether the user may join the group, and who else does.
+func (e *examiner) askGroup(ctx context.Context, c *SourceConfig) []connectors.Finding {
+	if bad := e.askMembership(ctx, c.Group); bad != nil {
+		return bad
+	}
+	all, err := e.admin.admin.DescribeGroups(ctx, c.Group)
+	g := all[c.Group]
+	if err == nil {
+		err = g.Err
+	}
+	elsewhere := "choose another in the source's section: group: " + c.Group + "-2"
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound), err == nil && g.State == "Dead":
+		return connectors.Found(connectors.Fine, "", "group %s is not there yet; run makes it", c.Group)
+	case err != nil:
+		return e.unseen("group "+c.Group, err)
+	case g.ProtocolType != "" && g.ProtocolType != "consumer":
+		return connectors.Found(connectors.Failed, elsewhere, "group %s is not one of consumers but of the protocol %s", c.Group, g.ProtocolType)
+	}
+	if who := strangers(c, &g); len(who) > 0 {
+		return connectors.Found(connectors.Warning, elsewhere,
+			"group %s is read by others too: %s; what they are given, this route does not get", c.Group, strings.Join(who, ", "))
+	}
+	return connectors.Found(connectors.Fine, "", "group %s: %s, %d member(s), all of Sluice", c.Group, strings.ToLower(g.State), len(g.Members))
+}
+
+// strangers names members that do not call themselves as we do, or read other topics.
+func strangers(c *SourceConfig, g *kadm.DescribedGroup) (who []string) {
+	const most = 3
+	for i := range g.Members {
+		m := &g.Members[i]
+		foreign := m.ClientID != c.ClientID
+		if sub, ok := m.Join.AsConsumer(); ok && slices.ContainsFunc(sub.Topics, func(t string) bool { return !slices.Contains(c.Topics, t) }) {
+			foreign = true
+		}
+		if foreign && len(who) < most {
+			who = append(who, fmt.Sprintf("%s at %s", m.ClientID, strings.TrimPrefix(m.ClientHost, "/")))
+		}
+	}
+	return who
+}
+
+// askMembership finds out whether the user may join a group by a heartbeat of a member that there is not: who may
+// not is told so, all others that there is no such member, and nothing changes.
+func (e *examiner) askMembership(ctx context.Context, group string) []connectors.Finding {
+	refused := func(doing string, c code, err error) []connectors.Finding {
+		if c == codeGroupAuthorization {
+			return connectors.Found(connectors.Failed, e.grant("--group "+group, kadm.OpRead, kadm.OpDescribe), "%s may not read group %s", e.principal(), group)
+		}
+		return connectors.Found(connectors.Failed, "look into the broker's log, and at the topic __consumer_offsets: "+e.tool("topics", "--describe --topic __consumer_offsets"),
+			"%s of group %s: %v", doing, group, err)
+	}
+	answer, err := e.conn.call(ctx, e.conn.timeout, &wire.Call{
+		Key: wire.FindCoordinatorKey, Version: wire.FindCoordinatorVersion, Node: wire.AnyBroker, Body: wire.AppendFindCoordinator(nil, group),
+	})
+	var node int32
+	var c int16
+	if err == nil {
+		node, c, err = wire.ReadCoordinator(answer.Body)
+		err = errors.Join(err, codeError(code(c), "find it"))
+	}
+	if err != nil {
+		return refused("the coordinator", code(c), err)
+	}
+	nobody := wire.Member{Group: group, ID: "sluice-doctor", Generation: 0}
+	answer, err = e.conn.call(ctx, e.conn.timeout, &wire.Call{
+		Key: wire.HeartbeatKey, Version: wire.HeartbeatVersion, Node: node, Body: wire.AppendHeartbeat(nil, &nobody),
+	})
+	if err == nil {
+		c, err = wire.ReadHeartbeat(answer.Body)
+		err = errors.Join(err, codeError(code(c), "ask broker %d", node))
+	}
+	if err != nil && code(c).class() != classMember {
+		return refused("the membership", code(c), err)
+	}
+	return nil
+}

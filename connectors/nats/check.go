@@ -1,0 +1,185 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/sluice-bridge/sluice/connectors"
+)
+
+// examiner looks at a server for an operator, by the connection that a source or sink would have.
+type examiner struct {
+	cfg     *Connection
+	conn    *conn
+	about   string                           // the server, for people
+	largest atomic.Pointer[connectors.Limit] // see bound
+}
+
+func newExaminer(cfg *Connection, c *conn) *examiner {
+	e := &examiner{cfg: cfg, conn: c, about: "nats " + c.servers}
+	if user := e.user(); user != "" {
+		e.about += " as " + user
+	}
+	return e
+}
+
+// user is who we are to the server, as far as the configuration says.
+func (e *examiner) user() string {
+	if e.cfg.User != "" {
+		return e.cfg.User
+	}
+	for _, s := range e.conn.options.Servers {
+		if u, err := url.Parse(s); err == nil && u.User != nil {
+			return u.User.Username()
+		}
+	}
+	return ""
+}
+
+// addresses are the configured servers with their ports.
+func (e *examiner) addresses() (all []string) {
+	for _, s := range e.conn.options.Servers {
+		u, err := url.Parse(s)
+		if err != nil {
+			continue // Validate has told
+		}
+		port := u.Port()
+		if port == "" {
+			port = "4222"
+		}
+		all = append(all, net.JoinHostPort(u.Hostname(), port))
+	}
+	return all
+}
+
+// examination puts the checks of the connection before those of an end.
+func (e *examiner) examination(checks ...connectors.Check) *connectors.Examination {
+	all := append(connectors.Reachable("nats", e.about, "servers", e.addresses()),
+		connectors.Check{Code: "nats.login", About: e.about, Connection: true, After: []string{"nats.tcp"}, Ask: e.askLogin})
+	return &connectors.Examination{
+		Checks: append(all, checks...), Close: e.conn.close,
+		Largest: func() (connectors.Limit, bool) {
+			if l := e.largest.Load(); l != nil {
+				return *l, true
+			}
+			return connectors.Limit{}, false
+		},
+	}
+}
+
+// of is a check about something at the server.
+func (e *examiner) of(what, code, after string, ask func(context.Context) []connectors.Finding) connectors.Check {
+	return connectors.Check{Code: code, About: what + " at " + e.about, After: []string{after}, Ask: func(ctx context.Context) []connectors.Finding {
+		if _, _, err := e.conn.await(ctx); err != nil { // what was found well is another end's connection
+			return e.refused(err)
+		}
+		return ask(ctx)
+	}}
+}
+
+// cli is a command line of the nats command.
+func (e *examiner) cli(format string, args ...any) string {
+	server := ""
+	if all := e.addresses(); len(all) > 0 {
+		server = " --server " + all[0]
+	}
+	if user := e.user(); user != "" {
+		server += " --user " + user
+	}
+	return "nats" + server + " " + fmt.Sprintf(format, args...)
+}
+
+// patience is how long a refused login is waited out: of several servers another may let us in.
+const patience = time.Second
+
+// askLogin waits until the connection stands.
+func (e *examiner) askLogin(ctx context.Context) []connectors.Finding {
+	begin := time.Now()
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var given *time.Timer
+	for {
+		e.conn.mu.Lock()
+		up, err, changed := e.conn.up && e.conn.nc != nil, e.conn.err, e.conn.changed
+		e.conn.mu.Unlock()
+		if up {
+			return e.welcome(begin)
+		}
+		if refusedLogin(err) && given == nil {
+			given = time.AfterFunc(patience, cancel)
+			defer given.Stop()
+		}
+		select {
+		case <-changed:
+		case <-waiting.Done():
+			return e.unwelcome(e.conn.cause())
+		}
+	}
+}
+
+// welcome says who let us in.
+func (e *examiner) welcome(begin time.Time) []connectors.Finding {
+	e.conn.mu.Lock()
+	nc := e.conn.nc
+	e.conn.mu.Unlock()
+	text := fmt.Sprintf("connected to nats-server %s (%s) after %v", nc.ConnectedServerVersion(), nc.ConnectedServerName(), time.Since(begin).Round(time.Millisecond))
+	if rtt, err := nc.RTT(); err == nil {
+		text += fmt.Sprintf(", round trip %v", rtt.Round(10*time.Microsecond))
+	}
+	return connectors.Found(connectors.Fine, "", "%s", text)
+}
+
+func refusedLogin(err error) bool { return errors.Is(err, errLogin) }
+
+func (e *examiner) unwelcome(err error) []connectors.Finding {
+	switch {
+	case errors.Is(err, errLogin):
+		return connectors.Found(connectors.Failed, "correct user and password; this tries them with another client: "+e.cli("--password ... account info"), "%v", err)
+	case strings.Contains(err.Error(), "secure connection"), errors.Is(err, nats.ErrSecureConnRequired):
+		return connectors.Found(connectors.Failed, "name a listener without TLS in servers: TLS is not built yet", "%v", err)
+	}
+	return connectors.Found(connectors.Failed, "is it a nats-server that listens there? "+e.cli("server check connection"), "%v", err)
+}
+
+// serverWay is how a setting of the server is changed.
+func serverWay(line string) string {
+	return "in nats-server.conf: " + line + "; then: nats-server --signal reload"
+}
+
+// bound keeps how large a message of a stream may be; maxMsgSize is the stream's own bound, 0 or less: none.
+func (e *examiner) bound(stream string, maxMsgSize int64) {
+	payload := e.conn.maxPayload()
+	l := &connectors.Limit{Bytes: payload, Name: "max_payload of the server", Change: func(bytes int64) string {
+		return serverWay(fmt.Sprintf("max_payload: %d", bytes))
+	}}
+	if maxMsgSize > 0 && maxMsgSize < payload {
+		l = &connectors.Limit{Bytes: maxMsgSize, Name: "max_msg_size of stream " + stream, Change: func(bytes int64) string {
+			way := e.cli("stream edit %s --max-msg-size=%d --force", stream, bytes)
+			if bytes > payload {
+				way = serverWay(fmt.Sprintf("max_payload: %d", bytes)) + "; and " + way
+			}
+			return way
+		}}
+	}
+	e.largest.Store(l)
+}
+
+// refused is what comes of a request that the server or JetStream does not answer as asked.
+func (e *examiner) refused(err error) []connectors.Finding {
+	var denied *DeniedError
+	switch {
+	case errors.As(err, &denied):
+		return connectors.Found(connectors.Failed, e.grantWay("publish", denied.Subject), "%v", err)
+	case errors.Is(err, errNoJetStream), isAPIError(err, errCodeNotEnabled), isAPIError(err, errCodeNotEnabledAcc):
+		return connectors.Found(connectors.Failed, serverWay(`jetstream: {store_dir: "/var/lib/nats"}`)+" (of an account: jetstream: enabled)", "%v", err)
+	}
+	return connectors.Found(connectors.Failed, e.cli("server check jetstream"), "%v", err)
+}
