@@ -16,6 +16,9 @@ import (
 	"github.com/sluice-bridge/sluice/cmd/doctor"
 )
 
+// checkTimeout is how long a check may take: a broker that is busy answers within it.
+const checkTimeout = 10 * time.Second
+
 // doctorFlags are the flags of doctor.
 type doctorFlags struct {
 	files   []string
@@ -50,7 +53,7 @@ func (a *app) doctor() *cobra.Command {
 	flags := c.Flags()
 	flags.StringArrayVarP(&f.files, "config", "c", nil, "configuration `file`; may be given several times")
 	flags.StringVar(&f.only, "check", "", "only the check of this `name`, such as kafka.advertised, or of a kind, such as kafka; and what it depends on")
-	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "`time` that each check may take")
+	flags.DurationVar(&f.timeout, "timeout", checkTimeout, "`time` that each check may take")
 	flags.BoolVar(&f.asJSON, "json", false, "all results as JSON")
 	_ = c.MarkFlagRequired("config") // it fails only for a flag that does not exist
 	return c

@@ -12,16 +12,20 @@ import (
 
 func (a *app) validate() *cobra.Command {
 	var files []string
-	var asJSON bool
+	var asJSON, connect bool
 	c := &cobra.Command{
 		Use:     "validate FILE...",
 		Aliases: []string{"lint", "check"},
 		Short:   "Check a configuration and report every finding; connects to nothing",
-		Long:    "Checks a configuration and reports every finding with its place and the way out. Connects to nothing.\nSeveral files are read as one, as run -c FILE -c FILE does. Exit code 2 if there are findings.",
-		RunE: func(_ *cobra.Command, args []string) error {
+		Long: "Checks a configuration and reports every finding with its place and the way out. Connects to nothing.\nSeveral files are read as one, as run -c FILE -c FILE does. Exit code 2 if there are findings.\n" +
+			"With --connect, where there are none, it goes on as doctor does.",
+		RunE: func(c *cobra.Command, args []string) error {
 			files = append(files, args...)
 			if len(files) == 0 {
 				return exit(exitConfig, "name the files to check")
+			}
+			if connect {
+				return a.examine(c.Context(), &doctorFlags{files: files, timeout: checkTimeout, asJSON: asJSON})
 			}
 			cfg, err := config.Files(a.registry, a.env, files...)
 			var findings config.Findings
@@ -32,6 +36,7 @@ func (a *app) validate() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVarP(&files, "config", "c", nil, "configuration `file`; the same as an argument")
+	c.Flags().BoolVar(&connect, "connect", false, "ask both ends of every route too: the same as doctor")
 	c.Flags().BoolVar(&asJSON, "json", false, "findings as JSON")
 	return c
 }

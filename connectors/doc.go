@@ -6,6 +6,9 @@
 // finds by type assertion. A simple connector ignores them all; package connectors/lines is the one
 // to copy, and connectors/connectortest is the suite that defines what "a connector" means.
 //
+// An end may offer an [Examination] by its spec (Examine): the chain of questions, in order, that says why it would
+// not move and what to type. [Reachable] and [Clock] are the parts that all have in common.
+//
 // # Who owns a batch
 //
 // A [Batch] belongs to the source until Fetch returns it, then to the bridge until Commit returns,

@@ -177,16 +177,14 @@ func (r *reader) read(docs []*document) (*Config, error) {
 
 // secretFiles lists the files in which values stand.
 func (r *reader) secretFiles(docs []*document) {
-	seen := map[string]bool{}
+	var all []Secret
 	for _, d := range docs {
 		for n, file := range d.files {
-			if !seen[file] {
-				seen[file] = true
-				r.cfg.Secrets = append(r.cfg.Secrets, Secret{file, d.at(n).String()})
-			}
+			all = append(all, Secret{file, d.at(n).String()})
 		}
 	}
-	slices.SortFunc(r.cfg.Secrets, func(a, b Secret) int { return strings.Compare(a.File, b.File) })
+	slices.SortFunc(all, func(a, b Secret) int { return cmp.Or(strings.Compare(a.File, b.File), strings.Compare(a.At, b.At)) })
+	r.cfg.Secrets = slices.CompactFunc(all, func(a, b Secret) bool { return a.File == b.File })
 }
 
 // top reads everything that is neither a connection nor a route.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"sync"
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
@@ -21,11 +22,17 @@ func (e *examiner) askAdvertised(ctx context.Context) (all []connectors.Finding)
 	m := e.conn.cached()
 	nodes := slices.Sorted(maps.Keys(m.Brokers))
 	asked := nodes[:min(len(nodes), mostAdvertised)]
-	for _, id := range asked {
-		if why := e.advertised(ctx, m, id); why != nil {
+	why := make([]error, len(asked))
+	var wg sync.WaitGroup
+	for i, id := range asked { // side by side: one that swallows packets takes all the time there is
+		wg.Go(func() { why[i] = e.advertised(ctx, m, id) })
+	}
+	wg.Wait()
+	for i, id := range asked {
+		if why[i] != nil {
 			all = append(all, connectors.Finding{
 				Level: connectors.Failed, Way: e.listenerWay(id),
-				Text: fmt.Sprintf("%s answers, but it advertises broker %d at %s, which %v", e.addresses()[0], id, m.Brokers[id], why),
+				Text: fmt.Sprintf("%s answers, but it advertises broker %d at %s, which %v", e.addresses()[0], id, m.Brokers[id], why[i]),
 			})
 		}
 	}

@@ -20,15 +20,19 @@ func (e *examiner) askClock(ctx context.Context) []connectors.Finding {
 	topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, part)
 	request.Topics = append(request.Topics, topic)
 	answer, err := request.RequestWith(ctx, e.admin.client)
-	end := time.Now()
-	if err == nil {
-		for _, t := range answer.Topics {
-			for _, p := range t.Partitions {
-				for _, v := range p.CurrentVoters {
-					if v.ReplicaID == p.LeaderID && v.LastCaughtUpTimestamp > 0 {
-						return connectors.Clock(fmt.Sprintf("node %d, which leads the controllers,", p.LeaderID), time.UnixMilli(v.LastCaughtUpTimestamp), begin, end)
-					}
-				}
+	if err != nil {
+		answer = nil
+	}
+	return judgeClock(answer, begin, time.Now())
+}
+
+// judgeClock looks for what the leader says of itself; answer is nil where there was none.
+func judgeClock(answer *kmsg.DescribeQuorumResponse, asked, answered time.Time) []connectors.Finding {
+	if answer != nil && len(answer.Topics) == 1 && len(answer.Topics[0].Partitions) == 1 {
+		p := &answer.Topics[0].Partitions[0]
+		for _, v := range p.CurrentVoters {
+			if v.ReplicaID == p.LeaderID && v.LastCaughtUpTimestamp > 0 {
+				return connectors.Clock(fmt.Sprintf("node %d, which leads the controllers,", p.LeaderID), time.UnixMilli(v.LastCaughtUpTimestamp), asked, answered)
 			}
 		}
 	}

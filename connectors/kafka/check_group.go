@@ -27,7 +27,7 @@ func (e *examiner) askGroup(ctx context.Context, c *SourceConfig) []connectors.F
 	elsewhere := "choose another in the source's section: group: " + c.Group + "-2"
 	switch {
 	case errors.Is(err, kerr.GroupIDNotFound), err == nil && g.State == "Dead":
-		return connectors.Found(connectors.Fine, "", "group %s is not there yet; run makes it", c.Group)
+		return e.askNewProtocol(ctx, c.Group, elsewhere)
 	case err != nil:
 		return e.unseen("group "+c.Group, err)
 	case g.ProtocolType != "" && g.ProtocolType != "consumer":
@@ -38,6 +38,18 @@ func (e *examiner) askGroup(ctx context.Context, c *SourceConfig) []connectors.F
 			"group %s is read by others too: %s; what they are given, this route does not get", c.Group, strings.Join(who, ", "))
 	}
 	return connectors.Found(connectors.Fine, "", "group %s: %s, %d member(s), all of Sluice", c.Group, strings.ToLower(g.State), len(g.Members))
+}
+
+// askNewProtocol is about a group that is none of the classic protocol: there is none yet, or it is of the newer one
+// (KIP-848), which brokers describe apart.
+func (e *examiner) askNewProtocol(ctx context.Context, group, elsewhere string) []connectors.Finding {
+	all, err := e.admin.admin.DescribeConsumerGroups(ctx, group)
+	if g, ok := all[group]; ok && err == nil && g.Err == nil && len(g.Members) > 0 {
+		return connectors.Found(connectors.Warning, elsewhere,
+			"group %s is read by %d member(s) of the consumer protocol (KIP-848), such as %s at %s; what they are given, this route does not get",
+			group, len(g.Members), g.Members[0].ClientID, strings.TrimPrefix(g.Members[0].ClientHost, "/"))
+	}
+	return connectors.Found(connectors.Fine, "", "group %s is not there yet; run makes it", group)
 }
 
 // strangers names members that do not call themselves as we do, or read other topics.
@@ -86,7 +98,7 @@ func (e *examiner) askMembership(ctx context.Context, group string) []connectors
 		c, err = wire.ReadHeartbeat(answer.Body)
 		err = errors.Join(err, codeError(code(c), "ask broker %d", node))
 	}
-	if err != nil && code(c).class() != classMember {
+	if err != nil && code(c).class() != classMember && code(c) != codeGroupIDNotFound {
 		return refused("the membership", code(c), err)
 	}
 	return nil

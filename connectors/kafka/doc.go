@@ -53,6 +53,14 @@
 // login, and with none of our own requests and decoders. A sink's log is of its topic, or of all topics
 // whose names begin as map.topic does, 1,000 at most.
 //
+// # The checks
+//
+// An examination ("sluice doctor") goes by the connection, the errors and the mapping that a source and a sink
+// use, and writes nothing: what the user may do the brokers tell (KIP-430), and a heartbeat of a member that
+// there is not shows whether the group could be joined. Groups, settings and the controllers' clock, for which no
+// route asks, are asked with franz-go. The codes, in their order, are kafka.dns, .tcp, .login, .api, .metadata,
+// .advertised, .clock, .topic, .permission, .settings and .group.
+//
 // # How messages are mapped
 //
 //	key        map.key if set; else the message's key; else, if it was published to NATS natively, its subject

@@ -56,6 +56,7 @@ const (
 	codeLoginFailed                code = 58
 	codeUnknownProducerID          code = 59
 	codeTokenAuthorization         code = 65
+	codeGroupIDNotFound            code = 69
 	codeListenerNotFound           code = 72
 	codeFencedLeaderEpoch          code = 74
 	codeUnknownLeaderEpoch         code = 75

@@ -54,6 +54,13 @@
 // by message where a consumer would keep messages back from others (work queue, interest). A message that
 // a Sluice sink encoded is what that was given.
 //
+// # The checks
+//
+// An examination ("sluice doctor") goes by the connection and the rules that a source and a sink use, and writes
+// nothing: it makes no durable, marks none and publishes nothing; what the user may do is asked of the server
+// ($SYS.REQ.USER.INFO). The codes, in their order, are nats.dns, .tcp, .login, .version and .permission, and of a
+// stream jetstream.enabled, .stream, .clock, .subject or .consumer and .window, .settings and .speed.
+//
 // # Core NATS
 //
 // The source cannot slow its publishers down: it has a bounded buffer, drops what comes beyond it, and

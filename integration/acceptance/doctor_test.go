@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // finding is a result of doctor, as far as tests look.
@@ -129,6 +130,22 @@ func TestDoctorTakesNothing(t *testing.T) {
 	s.clean(s.compareToTopic())
 }
 
+// read has another program read the scene's group, which doctor has to name.
+func (s *scene) read(options ...kgo.Opt) {
+	s.Helper()
+	s.create(fast)
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(s.topic.Addr), kgo.ConsumerGroup("sluice-"+s.name), kgo.ConsumeTopics(s.topic.Name), kgo.ClientID("report"))...)
+	s.must(err)
+	s.Cleanup(client.Close)
+	for g := int32(-1); g < 0; _, g = client.GroupMetadata() {
+		polling, cancel := context.WithTimeout(s.ctx, 100*time.Millisecond)
+		client.PollFetches(polling)
+		cancel()
+		s.must(s.ctx.Err())
+	}
+	s.names(s.toStream(quiet), "kafka.group", "warning", "group: sluice-"+s.name+"-2")
+}
+
 // What is wrong at the brokers of the suite is named, alone, with what to type.
 func TestDoctorNames(t *testing.T) {
 	cases := map[string]func(s *scene){
@@ -174,6 +191,8 @@ func TestDoctorNames(t *testing.T) {
 			s.must(err)
 			s.names(s.toTopic(", consumer: {create: false}", quiet), "jetstream.window", "warning", "consumer edit "+s.stream.Name+" sluice-"+s.name+" --max-pending=49152")
 		},
+		"a group that another reads":                  func(s *scene) { s.read() },
+		"a group that another reads by the new rules": func(s *scene) { s.read(kgo.ServerSideBalancer()) },
 		"wrong host name of Kafka": func(s *scene) {
 			s.createStream(fast)
 			s.topic.Addr = "kafka.invalid:9092"
