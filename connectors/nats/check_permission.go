@@ -88,11 +88,24 @@ func (e *examiner) grantWay(verb string, subjects ...string) string {
 
 // covers reports whether filters let through everything that the pattern stands for, which may have wildcards.
 func covers(filters []string, pattern string) bool {
-	// A last > stands for one token or more; a filter that takes one and two takes all.
-	if head, many := strings.CutSuffix(pattern, ">"); many {
-		return captures(filters, head+"*") && captures(filters, head+"*.*")
+	head, many := strings.CutSuffix(pattern, ">")
+	if !many {
+		return captures(filters, pattern)
 	}
-	return captures(filters, pattern)
+	// A last > stands for one token or more. What is longer than every filter is taken only by one that ends so
+	// too, which takes all that is longer still.
+	longest := 0
+	for _, f := range filters {
+		longest = max(longest, strings.Count(f, ".")+1)
+	}
+	for rest := "*"; ; rest += ".*" {
+		if !captures(filters, head+rest) {
+			return false
+		}
+		if strings.Count(head+rest, ".") > longest {
+			return true
+		}
+	}
 }
 
 // meets reports whether a filter takes some of what the pattern stands for.
