@@ -40,9 +40,9 @@ func askSecret(file string) []connectors.Finding {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return connectors.Found(connectors.Failed, "ls -l "+file, "the secret cannot be read: %v", err)
+		return connectors.Found(connectors.Failed, connectors.CommandLine("ls -l %s", file), "the secret cannot be read: %v", err)
 	case info.Mode().Perm()&0o004 != 0:
-		return connectors.Found(connectors.Warning, "chmod o-rwx "+file, "everybody on this machine can read %s (%v)", file, info.Mode().Perm())
+		return connectors.Found(connectors.Warning, connectors.CommandLine("chmod o-rwx %s", file), "everybody on this machine can read %s (%v)", file, info.Mode().Perm())
 	}
 	return connectors.Found(connectors.Fine, "", "%s can be read, by its owner and group only", file)
 }

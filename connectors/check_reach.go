@@ -19,7 +19,7 @@ func Reachable(kind, about, key string, addresses []string) []Check {
 				all, err := new(net.Resolver).LookupHost(ctx, host)
 				if err != nil {
 					return "", &Finding{Text: fmt.Sprintf("the host name %s is not known here: %v", host, err),
-						Way: fmt.Sprintf("getent hosts %s; then correct %s, or this machine's DNS", host, key)}
+						Way: CommandLine("getent hosts %s", host) + "; then correct " + key + ", or this machine's DNS"}
 				}
 				return fmt.Sprintf("%s is %s", host, strings.Join(all[:min(len(all), 3)], ", ")), nil
 			})
@@ -27,8 +27,9 @@ func Reachable(kind, about, key string, addresses []string) []Check {
 		{Code: kind + ".tcp", About: about, Connection: true, After: []string{kind + ".dns"}, Ask: func(ctx context.Context) []Finding {
 			return each(ctx, addresses, func(ctx context.Context, address string) (string, *Finding) {
 				if err := Dial(ctx, address); err != nil {
+					host, port, _ := net.SplitHostPort(address)
 					return "", &Finding{Text: fmt.Sprintf("nothing can be reached at %s: %v", address, err),
-						Way: fmt.Sprintf("nc -vz %s; then start the broker, open the port, or correct %s", strings.ReplaceAll(address, ":", " "), key)}
+						Way: CommandLine("nc -vz %s %s", host, port) + "; then start the broker, open the port, or correct " + key}
 				}
 				return address + " accepts", nil
 			})

@@ -3,9 +3,12 @@ package connectors
 import (
 	"context"
 	"net"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // Of several hosts one is enough; where none is, it has failed.
@@ -56,4 +59,26 @@ func TestClock(t *testing.T) {
 			t.Errorf("%v: %+v, want %q", told, f, want)
 		}
 	}
+}
+
+// A name stays one word of the command that people copy, whatever is in it.
+func TestCommandLine(t *testing.T) {
+	for name, want := range map[string]string{
+		"orders": "orders", "orders.>": "'orders.>'", "": "''", "$(reboot)": "'$(reboot)'", "it's; x": `'it'\''s; x'`, "User:alice": "User:alice",
+	} {
+		if got := CommandLine("kafka --topic=%s --n=%d", name, 3); got != "kafka --topic="+want+" --n=3" {
+			t.Errorf("%q becomes %s", name, got)
+		}
+	}
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.StringMatching(`[^\x00]{0,12}`).Draw(t, "name")
+		out, err := exec.CommandContext(context.Background(), sh, "-c", "printf %s "+ShellWord(name)).Output()
+		if err != nil || string(out) != name {
+			t.Fatalf("%q came as %q (%v)", name, out, err)
+		}
+	})
 }

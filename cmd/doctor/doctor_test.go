@@ -71,13 +71,16 @@ func TestWalkAsksOnce(t *testing.T) {
 	asked := map[string]int{}
 	got := walk(t, &Walk{}, func(w *Walk) {
 		for _, end := range []string{"a", "b"} {
-			w.Chain(t.Context(), Place{End: end, Connection: "connections.k"}, chain("k", []string{"k.tcp"}, asked))
+			checks := chain("k", []string{"k.tcp"}, asked)
+			checks[2].Connection = true
+			w.Chain(t.Context(), Place{End: end, Connection: "connections.k"}, checks)
 		}
 	})
 	if diff := cmp.Diff(map[string]int{"k.dns": 1, "k.tcp": 1}, asked); diff != "" {
 		t.Error(diff)
 	}
-	if strings.Count(got, "✗ k.tcp") != 1 || strings.Count(got, "k.tcp has to be mended first: k.topic, k.rights, k.group") != 2 || !strings.HasPrefix(got, "connections.k\n") {
+	if strings.Count(got, "✗ k.tcp") != 1 || strings.Count(got, "k.tcp has to be mended first: k.topic\n") != 1 ||
+		strings.Count(got, "k.tcp has to be mended first: k.rights, k.group\n") != 2 || !strings.HasPrefix(got, "connections.k\n") {
 		t.Error(got)
 	}
 }
@@ -149,5 +152,17 @@ func TestRoutesCompareSizes(t *testing.T) {
 		if of.want == "warning" && got[0].Way != "limit 8196KiB; or smaller messages: limit 1020KiB" {
 			t.Errorf("the way out is %s", got[0].Way)
 		}
+	}
+}
+
+// What a broker says neither moves the cursor nor fills the screen.
+func TestWalkTellsPlainly(t *testing.T) {
+	var got Result
+	w := &Walk{Timeout: time.Second, Tell: func(r Result) { got = r }}
+	w.Chain(t.Context(), Place{}, []connectors.Check{{Code: "k.dns", About: "k", Ask: func(context.Context) []connectors.Finding {
+		return connectors.Found(connectors.Warning, "a\nb", "\x1b[2Jö\u202e%s", strings.Repeat("x", 1<<20))
+	}}})
+	if !strings.HasPrefix(got.Text, "?[2Jö?xx") || len(got.Text) > mostText+10 || got.Way != "a?b" {
+		t.Errorf("%.40q (%d bytes), %q", got.Text, len(got.Text), got.Way)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -20,6 +21,7 @@ type Walk struct {
 	codes   []string // that were met
 	chosen  bool     // Only has met one
 	asked   map[question][]connectors.Finding
+	skipped map[question]bool
 }
 
 // question is what is asked once.
@@ -43,7 +45,7 @@ func (w *Walk) Chain(ctx context.Context, at Place, checks []connectors.Check) {
 		}
 		if root := firstOf(failed, c.After); root != "" {
 			failed[c.Code] = root
-			w.tell(c, at, Skipped, connectors.Finding{Text: "skipped, for " + root + " has to be mended first"})
+			w.skip(c, at, root)
 			continue
 		}
 		found, known := w.ask(ctx, c)
@@ -86,13 +88,42 @@ func (w *Walk) ask(ctx context.Context, c *connectors.Check) (found []connectors
 	return found, false
 }
 
+// skip tells that a check was not asked, and of one of a connection once.
+func (w *Walk) skip(c *connectors.Check, at Place, root string) {
+	q := question{c.Code, c.About}
+	if c.Connection && w.skipped[q] {
+		return
+	}
+	if w.skipped == nil {
+		w.skipped = map[question]bool{}
+	}
+	w.skipped[q] = true
+	w.tell(c, at, Skipped, connectors.Finding{Text: "skipped, for " + root + " has to be mended first"})
+}
+
 func (w *Walk) tell(c *connectors.Check, at Place, level Level, f connectors.Finding) {
 	place := at.End
 	if c.Connection {
 		place = cmp.Or(at.Connection, at.End)
 	}
 	w.Summary.add(level)
-	w.Tell(Result{Code: c.Code, Level: level, About: c.About, Place: place, Text: f.Text, Way: f.Way})
+	w.Tell(Result{Code: c.Code, Level: level, About: c.About, Place: place, Text: plain(f.Text), Way: plain(f.Way)})
+}
+
+// mostText bounds what one finding says: some of it comes from brokers.
+const mostText = 2000
+
+// plain keeps what a broker says from moving a terminal's cursor, or filling it.
+func plain(text string) string {
+	if len(text) > mostText {
+		text = strings.ToValidUTF8(text[:mostText], "") + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || !unicode.IsGraphic(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // wanted are the codes of the checks that Only chooses, and of those they depend on.

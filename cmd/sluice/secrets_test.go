@@ -214,6 +214,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 				}
 			}
 			outputs["traces"], outputs["metrics"] = c.taken("/v1/traces"), c.taken("/v1/metrics")
+			p := startWith(ctx, t, env, "doctor", "-c", file, "--timeout", "3s")
+			p.code(t)
+			outputs["doctor"] = p.out.String()
 			test.check(t, outputs)
 		})
 	}
@@ -257,7 +260,7 @@ func (test secretsCase) check(t *testing.T, outputs map[string]string) {
 	t.Helper()
 	for what, word := range map[string]string{
 		"/status": `"instance"`, "/metrics": "sluice_", "metrics": "sluice.", "log, then terminated": cmp.Or(test.log, "memory limit"),
-		"log, then quit": "goroutine ", "log, then user defined signal 1": "as a test wants it",
+		"log, then quit": "goroutine ", "doctor": "Summary: ", "log, then user defined signal 1": "as a test wants it",
 		"traces": map[bool]string{true: "sluice", false: ""}[test.traces],
 	} {
 		if !strings.Contains(outputs[what], word) {

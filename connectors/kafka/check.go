@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -130,17 +129,17 @@ func (e *examiner) askLogin(ctx context.Context) []connectors.Finding {
 	case errors.Is(err, errPassword):
 		return connectors.Found(connectors.Failed, "make the file of password readable for this user", "%v", err)
 	case errors.Is(err, errLogin), c == codeLoginFailed, c == codeUnsupportedMechanism, c == codeIllegalSASLState:
-		return connectors.Found(connectors.Failed, fmt.Sprintf("correct username and password; this tries them with another client: "+
+		return connectors.Found(connectors.Failed, connectors.CommandLine("correct username and password; this tries them with another client: "+
 			"kcat -L -b %s -X security.protocol=SASL_PLAINTEXT -X sasl.mechanisms=PLAIN -X sasl.username=%s -X sasl.password=...",
 			e.addresses()[0], e.cfg.Username), "the login as %s is refused: %v", e.cfg.Username, err)
 	}
-	return nil
+	return connectors.Found(connectors.Fine, "", "the login was not refused, as far as it came")
 }
 
 // askVersions asks which requests the brokers know.
 func (e *examiner) askVersions(ctx context.Context) []connectors.Finding {
 	if _, err := e.conn.negotiate(ctx); err != nil {
-		return connectors.Found(connectors.Failed, fmt.Sprintf("kafka-broker-api-versions.sh --bootstrap-server %s; then correct brokers, or the listener's security",
+		return connectors.Found(connectors.Failed, connectors.CommandLine("kafka-broker-api-versions.sh --bootstrap-server %s; then correct brokers, or the listener's security",
 			e.addresses()[0]), "what listens does not speak as Sluice needs it: %v", err)
 	}
 	return connectors.Found(connectors.Fine, "", "the brokers speak what is needed (Kafka 2.4 or later)")

@@ -73,7 +73,7 @@ func strangers(c *SourceConfig, g *kadm.DescribedGroup) (who []string) {
 func (e *examiner) askMembership(ctx context.Context, group string) []connectors.Finding {
 	refused := func(doing string, c code, err error) []connectors.Finding {
 		if c == codeGroupAuthorization {
-			return connectors.Found(connectors.Failed, e.grant("--group "+group, kadm.OpRead, kadm.OpDescribe), "%s may not read group %s", e.principal(), group)
+			return connectors.Found(connectors.Failed, e.grant("--group", group, kadm.OpRead, kadm.OpDescribe), "%s may not read group %s", e.principal(), group)
 		}
 		return connectors.Found(connectors.Failed, "look into the broker's log, and at the topic __consumer_offsets: "+e.tool("topics", "--describe --topic __consumer_offsets"),
 			"%s of group %s: %v", doing, group, err)

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -39,7 +38,7 @@ func (e *examiner) askTopic(ctx context.Context, name string, rights []kadm.ACLO
 		return connectors.Found(connectors.Failed, e.tool("topics", "--create --topic %s --partitions 4 --replication-factor %d", name, min(3, len(m.Brokers))),
 			"topic %s does not exist", name)
 	case t.Code == codeTopicAuthorization:
-		return connectors.Found(connectors.Failed, e.grant("--topic "+name, rights...), "%v", t.err())
+		return connectors.Found(connectors.Failed, e.grant("--topic", name, rights...), "%v", t.err())
 	case t.err() != nil:
 		return connectors.Found(connectors.Failed, t.Code.wayOut(), "%v", t.err())
 	}
@@ -51,7 +50,7 @@ func (e *examiner) askTopic(ctx context.Context, name string, rights []kadm.ACLO
 	if slices.ContainsFunc(t.Partitions, func(p partition) bool { return p.Leader < 0 }) {
 		level = connectors.Failed
 	}
-	return connectors.Found(level, e.tool("topics", "--describe --topic %s; then bring the missing brokers back", name), "%s", strings.Join(lacks, ", "))
+	return connectors.Found(level, e.tool("topics", "--describe --topic %s", name)+"; then bring the missing brokers back", "%s", strings.Join(lacks, ", "))
 }
 
 // askRights asks what the user may do with a topic (KIP-430).
@@ -60,11 +59,12 @@ func (e *examiner) askRights(ctx context.Context, name string, rights []kadm.ACL
 	if err != nil {
 		return e.unseen("what the user may do with topic "+name, err)
 	}
-	return e.judgeRights("topic "+name, "--topic "+name, m.Topics[name].AuthorizedOperations, rights)
+	return e.judgeRights(name, m.Topics[name].AuthorizedOperations, rights)
 }
 
-// judgeRights compares what the user may do with what is needed.
-func (e *examiner) judgeRights(what, resource string, have, need []kadm.ACLOperation) []connectors.Finding {
+// judgeRights compares what the user may do with a topic with what is needed.
+func (e *examiner) judgeRights(name string, have, need []kadm.ACLOperation) []connectors.Finding {
+	what := "topic " + name
 	if len(have) == 0 {
 		return connectors.Found(connectors.Fine, "", "the brokers do not tell what %s may do with %s", e.principal(), what)
 	}
@@ -75,7 +75,7 @@ func (e *examiner) judgeRights(what, resource string, have, need []kadm.ACLOpera
 		}
 	}
 	if len(lacking) > 0 {
-		return connectors.Found(connectors.Failed, e.grant(resource, need...), "%s may not %s %s", e.principal(), strings.Join(lacking, " nor "), what)
+		return connectors.Found(connectors.Failed, e.grant("--topic", name, need...), "%s may not %s %s", e.principal(), strings.Join(lacking, " nor "), what)
 	}
 	return connectors.Found(connectors.Fine, "", "%s has the rights on %s", e.principal(), what)
 }
@@ -98,13 +98,13 @@ func (e *examiner) principal() string {
 
 // tool is a command line of one of Kafka's own.
 func (e *examiner) tool(name, format string, args ...any) string {
-	return fmt.Sprintf("kafka-%s.sh --bootstrap-server %s ", name, e.addresses()[0]) + fmt.Sprintf(format, args...)
+	return connectors.CommandLine("kafka-%s.sh --bootstrap-server %s ", name, e.addresses()[0]) + connectors.CommandLine(format, args...)
 }
 
-func (e *examiner) grant(resource string, rights ...kadm.ACLOperation) string {
-	var ops []string
+func (e *examiner) grant(kind, name string, rights ...kadm.ACLOperation) string {
+	way := e.tool("acls", "--add --allow-principal %s", e.principal())
 	for _, r := range rights {
-		ops = append(ops, "--operation "+strings.ToUpper(r.String()))
+		way += " --operation " + strings.ToUpper(r.String())
 	}
-	return e.tool("acls", "--add --allow-principal %s %s %s", e.principal(), strings.Join(ops, " "), resource)
+	return way + connectors.CommandLine(" "+kind+" %s", name)
 }

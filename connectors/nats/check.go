@@ -87,14 +87,14 @@ func (e *examiner) of(what, code, after string, ask func(context.Context) []conn
 
 // cli is a command line of the nats command.
 func (e *examiner) cli(format string, args ...any) string {
-	server := ""
+	command := "nats"
 	if all := e.addresses(); len(all) > 0 {
-		server = " --server " + all[0]
+		command += connectors.CommandLine(" --server %s", all[0])
 	}
 	if user := e.user(); user != "" {
-		server += " --user " + user
+		command += connectors.CommandLine(" --user %s", user)
 	}
-	return "nats" + server + " " + fmt.Sprintf(format, args...)
+	return command + " " + connectors.CommandLine(format, args...)
 }
 
 // patience is how long a refused login is waited out: of several servers another may let us in.
@@ -143,8 +143,8 @@ func (e *examiner) unwelcome(err error) []connectors.Finding {
 	switch {
 	case errors.Is(err, errLogin):
 		return connectors.Found(connectors.Failed, "correct user and password; this tries them with another client: "+e.cli("--password ... account info"), "%v", err)
-	case strings.Contains(err.Error(), "secure connection"), errors.Is(err, nats.ErrSecureConnRequired):
-		return connectors.Found(connectors.Failed, "name a listener without TLS in servers: TLS is not built yet", "%v", err)
+	case errors.Is(err, nats.ErrSecureConnRequired), strings.Contains(err.Error(), "tls: "), strings.Contains(err.Error(), "x509: "):
+		return connectors.Found(connectors.Failed, "name a listener without TLS in servers: it cannot be configured yet", "%v", err)
 	}
 	return connectors.Found(connectors.Failed, "is it a nats-server that listens there? "+e.cli("server check connection"), "%v", err)
 }

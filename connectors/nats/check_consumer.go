@@ -58,10 +58,10 @@ func (e *examiner) consumerAdd(s *jetStreamSource) string {
 	}
 	filters := ""
 	for _, f := range s.cfg.Subjects {
-		filters += " --filter='" + f + "'"
+		filters += connectors.CommandLine(" --filter=%s", f)
 	}
-	return e.cli("consumer add %s %s --pull --ack=%s --deliver=all --wait=%v --max-deliver=-1 --max-pending=%d%s --defaults",
-		s.cfg.Stream, s.cfg.Durable, policy, s.cfg.ackWait(), s.maxAckPending(), filters)
+	return e.cli("consumer add %s %s --pull --ack=%s --deliver=all --wait=%v --max-deliver=-1 --max-pending=%d",
+		s.cfg.Stream, s.cfg.Durable, policy, s.cfg.ackWait(), s.maxAckPending()) + filters + " --defaults"
 }
 
 // unfitWay is the way out of what fit finds: what can be changed is, else it has to be another durable.

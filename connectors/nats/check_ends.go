@@ -21,8 +21,14 @@ func examineStreamSource(cfg JetStreamSourceConfig, env connectors.Env) (*connec
 	n := &needs{
 		publish:   []string{apiPrefix + "STREAM.INFO." + cfg.Stream, api + "INFO." + at, api + "MSG.NEXT." + at, "$JS.ACK." + at + ".>"},
 		subscribe: []string{"_INBOX.>"},
-		wished:    []string{api + "CREATE." + at, api + "RESET." + at, apiPrefix + "STREAM.MSG.GET." + cfg.Stream},
+		wished:    []string{apiPrefix + "STREAM.MSG.GET." + cfg.Stream},
 		without:   "the durable cannot be made or owned, so messages come without order, or what was lost upstream is not noticed",
+	}
+	if !cfg.Shared {
+		n.wished = append(n.wished, api+"RESET."+at)
+	}
+	if !cfg.Shared || cfg.Consumer.Create {
+		n.wished = append(n.wished, api+"CREATE."+at)
 	}
 	suggested := strings.ToLower(cfg.Stream) + ".>"
 	if len(cfg.Subjects) > 0 {

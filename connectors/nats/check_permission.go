@@ -76,14 +76,14 @@ func (e *examiner) grantWay(verb string, subjects ...string) string {
 	flag := map[string]string{"publish": "--allow-pub", "subscribe": "--allow-sub"}[verb]
 	for _, s := range subjects {
 		quoted = append(quoted, fmt.Sprintf("%q", s))
-		flags = append(flags, fmt.Sprintf("%s '%s'", flag, s))
+		flags = append(flags, flag+connectors.CommandLine(" %s", s))
 	}
 	user := e.user()
 	if user == "" {
 		user = "USER"
 	}
 	return fmt.Sprintf("%s (or, where users are made by nsc: nsc edit user %s %s)",
-		serverWay(fmt.Sprintf("add %s to permissions: {%s: {allow: [...]}} of %s", strings.Join(quoted, ", "), verb, user)), user, strings.Join(flags, " "))
+		serverWay(fmt.Sprintf("add %s to permissions: {%s: {allow: [...]}} of %s", strings.Join(quoted, ", "), verb, user)), connectors.ShellWord(user), strings.Join(flags, " "))
 }
 
 // covers reports whether filters let through everything that the pattern stands for, which may have wildcards.

@@ -45,16 +45,7 @@ func (e *examiner) stream(ctx context.Context, name string) (*streamSettings, er
 func (e *examiner) streamChecks(name, suggested, doing string, fit func(context.Context) error) []connectors.Check {
 	what := "stream " + name
 	return []connectors.Check{
-		e.of("JetStream", "jetstream.enabled", "nats.login", func(ctx context.Context) []connectors.Finding {
-			if err := e.conn.api(ctx, "INFO", nil, nil); err != nil {
-				var denied *DeniedError
-				if errors.As(err, &denied) { // no route asks it
-					return connectors.Found(connectors.Fine, "", "the user may not ask for its account's JetStream")
-				}
-				return e.refused(err)
-			}
-			return connectors.Found(connectors.Fine, "", "JetStream answers")
-		}),
+		e.of("JetStream", "jetstream.enabled", "nats.login", e.askJetStream),
 		e.of(what+" to "+doing, "jetstream.stream", "jetstream.enabled", func(ctx context.Context) []connectors.Finding {
 			return e.askStream(ctx, name, suggested, fit)
 		}),
@@ -72,6 +63,28 @@ func (e *examiner) streamChecks(name, suggested, doing string, fit func(context.
 	}
 }
 
+// askJetStream asks whether the account has JetStream, and room in it.
+func (e *examiner) askJetStream(ctx context.Context) []connectors.Finding {
+	var account struct {
+		Storage int64 `json:"storage"`
+		Limits  struct {
+			MaxStorage int64 `json:"max_storage"`
+		} `json:"limits"`
+	}
+	var denied *DeniedError
+	err := e.conn.api(ctx, "INFO", nil, &account)
+	switch most := account.Limits.MaxStorage; {
+	case errors.As(err, &denied): // no route asks it
+		return connectors.Found(connectors.Fine, "", "the user may not ask for its account's JetStream")
+	case err != nil:
+		return e.refused(err)
+	case most > 0 && float64(account.Storage) >= nearlyFull*float64(most):
+		return connectors.Found(connectors.Warning, "raise the account's disk_storage, or make room: "+e.cli("stream report"),
+			"the account's streams hold %v of %v: a full one takes nothing more", connectors.Size(account.Storage), connectors.Size(most))
+	}
+	return connectors.Found(connectors.Fine, "", "JetStream answers")
+}
+
 func (e *examiner) askStream(ctx context.Context, name, suggested string, fit func(context.Context) error) []connectors.Finding {
 	err := fit(ctx)
 	var found *streamSettings
@@ -80,7 +93,7 @@ func (e *examiner) askStream(ctx context.Context, name, suggested string, fit fu
 	}
 	switch {
 	case isAPIError(err, errCodeStreamNotFound):
-		return connectors.Found(connectors.Failed, e.cli("stream add %s --subjects='%s' --storage=file --defaults", name, suggested), "stream %s does not exist", name)
+		return connectors.Found(connectors.Failed, e.cli("stream add %s --subjects=%s --storage=file --defaults", name, suggested), "stream %s does not exist", name)
 	case errors.Is(err, errUnfit):
 		return connectors.Found(connectors.Failed, "name another stream, or change this one: "+e.cli("stream edit %s", name), "%v", err)
 	case connectors.IsPermanent(err):

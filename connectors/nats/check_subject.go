@@ -57,7 +57,7 @@ func (e *examiner) askSubject(ctx context.Context, s *jetStreamSink, topics []st
 	var all []connectors.Finding
 	for _, p := range s.subjects.patterns(topics) {
 		more := append(taken[:len(taken):len(taken)], p)
-		way := e.cli("stream edit %s --subjects='%s' --force", s.cfg.Stream, strings.Join(more, ","))
+		way := e.cli("stream edit %s --subjects=%s --force", s.cfg.Stream, strings.Join(more, ","))
 		switch {
 		case covers(taken, p):
 		case meets(taken, p):

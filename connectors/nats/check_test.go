@@ -94,7 +94,7 @@ func TestExamineSink(t *testing.T) {
 	t.Parallel()
 	x := newExamined(t, nil, nil)
 	at := "nats --server " + strings.TrimPrefix(x.url, "nats://") + " "
-	x.bad(x.sink("subject: s.a"), "jetstream.stream", connectors.Failed, at+"stream add S --subjects='s.a' --storage=file --defaults")
+	x.bad(x.sink("subject: s.a"), "jetstream.stream", connectors.Failed, at+"stream add S --subjects=s.a --storage=file --defaults")
 	x.stream(nil)
 	found := x.sink("subject: s.{{ key }}")
 	x.bad(found, "", 0, "")
@@ -113,6 +113,29 @@ func TestExamineSink(t *testing.T) {
 	}
 }
 
+// The stream's own bound on a message counts where it is below the server's.
+func TestExamineLargest(t *testing.T) {
+	t.Parallel()
+	x := newExamined(t, func(o *server.Options) { o.MaxPayload = 100_000 }, nil)
+	for most, want := range map[int32]connectors.Limit{
+		-1:        {Bytes: 100_000, Name: "max_payload of the server"},
+		50_000:    {Bytes: 50_000, Name: "max_msg_size of stream S"},
+		1_000_000: {Bytes: 100_000, Name: "max_payload of the server"},
+	} {
+		x.stream(func(c *jetstream.StreamConfig) { c.MaxMsgSize = most })
+		spec := connectortest.SinkSpec(t, JetStream(), fmt.Sprintf("servers: %q\nstream: S\nsubject: s.a", x.url))
+		e, err := spec.Examine(connectors.Env{Route: "test"}, nil)
+		connectortest.Examine(t, e, err)
+		got, ok := e.Largest()
+		if !ok || got.Bytes != want.Bytes || got.Name != want.Name {
+			t.Errorf("max_msg_size %d: %+v, want %+v", most, got, want)
+		}
+		if way := got.Change(200_000); most == 50_000 && (!strings.Contains(way, "stream edit S --max-msg-size=200000 --force") || !strings.Contains(way, "max_payload: 200000")) {
+			t.Error(way)
+		}
+	}
+}
+
 func TestExamineUnsafeStream(t *testing.T) {
 	t.Parallel()
 	x := newExamined(t, nil, nil)
@@ -123,14 +146,24 @@ func TestExamineUnsafeStream(t *testing.T) {
 		way    string
 		source bool
 	}{
-		"discards":      {func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }, "jetstream.stream", connectors.Failed, "stream edit S --discard=new --force", false},
-		"no ack":        {func(c *jetstream.StreamConfig) { c.NoAck, c.AllowBatchPublish = true, false }, "jetstream.stream", connectors.Failed, "stream edit S", false},
+		"discards": {func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }, "jetstream.stream", connectors.Failed, "stream edit S --discard=new --force", false},
+		"no ack":   {func(c *jetstream.StreamConfig) { c.NoAck, c.AllowBatchPublish = true, false }, "jetstream.stream", connectors.Failed, "stream edit S", false},
+		"async": {func(c *jetstream.StreamConfig) {
+			c.PersistMode = jetstream.AsyncPersistMode
+			c.AllowBatchPublish = false
+		}, "jetstream.settings", connectors.Warning, "default --persist-mode", false},
+		"nearly full":   {func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 1, jetstream.DiscardNew }, "jetstream.settings", connectors.Warning, "stream info S", false},
 		"nobody waits":  {func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy }, "jetstream.settings", connectors.Warning, "consumer add S NAME --pull", false},
 		"short":         {func(c *jetstream.StreamConfig) { c.MaxAge = time.Minute; c.Duplicates = time.Minute }, "jetstream.settings", connectors.Warning, "--max-age=7d", true},
 		"nobody yet":    {func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy }, "jetstream.consumer", connectors.Warning, "consumer add S sluice-test --pull --ack=all", true},
 		"consumer caps": {func(c *jetstream.StreamConfig) { c.ConsumerLimits.MaxAckPending = 600 }, "jetstream.window", connectors.Failed, "max_messages: 100}", true},
 	} {
 		x.stream(of.change)
+		if name == "nearly full" {
+			if _, err := x.js.Publish(t.Context(), "s.a", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if of.source {
 			x.bad(x.source(""), of.code, of.level, of.way)
 		} else {
@@ -199,7 +232,7 @@ func TestExamineLogin(t *testing.T) {
 	}
 	x.bad(x.sink("subject: s.a"), "", 0, "")
 	x.bad(as("admin", "q").sink("subject: s.a"), "nats.login", connectors.Failed, "--user admin --password ... account info")
-	x.bad(as("api", "p").sink("subject: s.a"), "nats.permission", connectors.Failed, "nsc edit user api --allow-pub 's.a'")
+	x.bad(as("api", "p").sink("subject: s.a"), "nats.permission", connectors.Failed, "nsc edit user api --allow-pub s.a")
 	x.bad(as("api", "p").source(""), "nats.permission", connectors.Failed, "nsc edit user api --allow-pub '$JS.ACK.S.sluice-test.>'")
 	x.bad(as("unseeing", "p").sink("subject: s.a"), "jetstream.stream", connectors.Failed, `"$JS.API.STREAM.INFO.S"`)
 }

@@ -193,3 +193,29 @@ func TestDoctorNamesClockOfKafka(t *testing.T) {
 	}, nil)
 	s.names(s.toStream(quiet), "kafka.clock", "warning", "timedatectl set-ntp true")
 }
+
+// A stream with one replica in a cluster is told of, and how it gets three.
+func TestDoctorNamesOneReplica(t *testing.T) {
+	s, _ := odd(t, nil, func(ctx context.Context, dir string) (*brokers.NATS, error) {
+		servers, err := brokers.StartNATSCluster(ctx, dir, 3)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range servers[1:] {
+			t.Cleanup(func() { _ = other.Process.Kill() })
+		}
+		return servers[0], nil
+	})
+	s.names(s.toStream(quiet), "jetstream.settings", "warning", "stream edit ODD --replicas=3 --force")
+	_, err := s.js().UpdateStream(s.ctx, jetstream.StreamConfig{Name: "ODD", Subjects: []string{"odd.>"}, Replicas: 3, AllowBatchPublish: true})
+	s.must(err)
+	for { // the new replicas catch up
+		bad, code := s.doctor(s.toStream(quiet))
+		if len(bad) == 0 && code == 0 {
+			return
+		}
+		if s.ctx.Err() != nil {
+			t.Fatalf("%d, %+v", code, bad)
+		}
+	}
+}

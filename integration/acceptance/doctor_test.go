@@ -154,8 +154,9 @@ func TestDoctorNames(t *testing.T) {
 				s.Skip("a broker of the environment")
 			}
 			s.create(fast)
-			s.topic.Addr = suite.pair.Kafka.Proxied[0].Target // whose clients are sent to a proxy, which there is not
-			s.names(s.toStream(quiet), "kafka.advertised", "failed", "advertised.listeners=PLAINTEXT://"+s.topic.Addr)
+			there := *s
+			there.topic.Addr = suite.pair.Kafka.Proxied[0].Target // whose clients are sent to a proxy, which there is not
+			s.names(there.toStream(quiet), "kafka.advertised", "failed", "advertised.listeners=PLAINTEXT://"+there.topic.Addr)
 		},
 		"missing topic": func(s *scene) {
 			s.createStream(fast)
