@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ const checkTimeout = 10 * time.Second
 // doctorFlags are the flags of doctor.
 type doctorFlags struct {
 	files   []string
+	pair    config.Pair // where there are no files
 	only    string
 	timeout time.Duration
 	asJSON  bool
@@ -39,7 +41,7 @@ type doctorAnswer struct {
 func (a *app) doctor() *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
-		Use:   "doctor -c FILE...",
+		Use:   "doctor (-c FILE... | --from URL --to URL)",
 		Short: "Ask both ends of every route why it would not move, and what to type",
 		Long: "Walks the whole chain of every route in its order: configuration, secrets, names, ports, login, every\n" +
 			"advertised broker, topic, group, stream, subject, durable, rights, limits, clocks, and this machine. The\n" +
@@ -50,13 +52,20 @@ func (a *app) doctor() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.examine(c.Context(), &f) },
 	}
+	routeFlags(c, &f.files, &f.pair)
+	c.MarkFlagsOneRequired("config", "from")
 	flags := c.Flags()
-	flags.StringArrayVarP(&f.files, "config", "c", nil, "configuration `file`; may be given several times")
 	flags.StringVar(&f.only, "check", "", "only the check of this `name`, such as kafka.advertised, or of a kind, such as kafka; and what it depends on")
 	flags.DurationVar(&f.timeout, "timeout", checkTimeout, "`time` that each check may take")
 	flags.BoolVar(&f.asJSON, "json", false, "all results as JSON")
-	_ = c.MarkFlagRequired("config") // it fails only for a flag that does not exist
 	return c
+}
+
+func (f *doctorFlags) load(a *app) (*config.Config, error) {
+	if len(f.files) == 0 {
+		return config.URLs(a.registry, f.pair)
+	}
+	return config.Files(a.registry, a.env, f.files...)
 }
 
 // examine loads the configuration and asks.
@@ -64,7 +73,7 @@ func (a *app) examine(ctx context.Context, f *doctorFlags) error {
 	if f.timeout <= 0 {
 		return exit(exitConfig, "--timeout has to be more than zero")
 	}
-	cfg, err := config.Files(a.registry, a.env, f.files...)
+	cfg, err := f.load(a)
 	var findings config.Findings
 	switch {
 	case errors.As(err, &findings) && f.asJSON:
@@ -89,7 +98,7 @@ func (a *app) examine(ctx context.Context, f *doctorFlags) error {
 			print.Tell(r)
 		}
 	}}
-	if err := a.walk(ctx, w, cfg, strings.Join(f.files, ", ")); err != nil {
+	if err := a.walk(ctx, w, cfg, cmp.Or(strings.Join(f.files, ", "), "command line")); err != nil {
 		return err
 	}
 	if codes := w.Unknown(); codes != nil {

@@ -80,6 +80,12 @@ func TestDoctor(t *testing.T) {
 		!strings.Contains(r.stderr.String(), `no check is called "nothing"; there is config.file, memory.topic, memory.rights`) {
 		t.Errorf("%d\n%s", code, r.stderr)
 	}
+	// A route of the command line is one too.
+	from = len(r.stdout.String())
+	if code := r.main(soon(t), []string{"doctor", "--from", "memory://from", "--to", "memory://to", "--check", "memory"}); code != exitEnvironment ||
+		!strings.Contains(r.stdout.String()[from:], "routes.from.from (command line:1)") {
+		t.Errorf("%d\n%s%s", code, r.stdout.String()[from:], r.stderr)
+	}
 	// The same through validate, which first says that the configuration is one.
 	from = len(r.stdout.String())
 	if code := r.main(soon(t), []string{"validate", "--connect", file}); code != exitEnvironment || !strings.Contains(r.stdout.String()[from:], "✗ memory.topic") {

@@ -49,20 +49,26 @@ func (a *app) run() *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringArrayVarP(&f.files, "config", "c", nil, "configuration `file`; may be given several times")
-	flags.StringVar(&f.pair.From, "from", "", "source `URL`, such as kafka://localhost:9092/orders")
-	flags.StringVar(&f.pair.To, "to", "", "sink `URL`, such as jetstream://localhost:4222/ORDERS")
-	flags.StringVar(&f.pair.Name, "route", "", "`name` of the route of --from and --to; default: after the source")
-	flags.StringSliceVar(&f.pair.AcceptLoss, "accept-loss", nil, "`losses` that the route of --from and --to accepts, such as core_source")
+	routeFlags(c, &f.files, &f.pair)
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything and print the plan; connect to nothing")
 	flags.StringVar(&f.admin, "admin", "", "`address` of the admin listener, or off; default "+config.DefaultListen)
 	flags.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "", "auto, console or json")
 	flags.StringVar(&f.memoryLimit, "memory-limit", "", "`size` the process may take where no cgroup says so, such as 512MiB")
+	return c
+}
+
+// routeFlags let a command be given files, or one route by two URLs.
+func routeFlags(c *cobra.Command, files *[]string, pair *config.Pair) {
+	flags := c.Flags()
+	flags.StringArrayVarP(files, "config", "c", nil, "configuration `file`; may be given several times")
+	flags.StringVar(&pair.From, "from", "", "source `URL`, such as kafka://localhost:9092/orders")
+	flags.StringVar(&pair.To, "to", "", "sink `URL`, such as jetstream://localhost:4222/ORDERS")
+	flags.StringVar(&pair.Name, "route", "", "`name` of the route of --from and --to; default: after the source")
+	flags.StringSliceVar(&pair.AcceptLoss, "accept-loss", nil, "`losses` that the route of --from and --to accepts, such as core_source")
 	c.MarkFlagsMutuallyExclusive("config", "from")
 	c.MarkFlagsMutuallyExclusive("config", "to")
 	c.MarkFlagsRequiredTogether("from", "to")
-	return c
 }
 
 // configure reads the configuration that the flags name and puts the flags over it.

@@ -17,7 +17,7 @@ import (
 )
 
 // Each configuration of the README runs as it stands there, with only the brokers' addresses replaced,
-// and moves messages on each of its routes.
+// moves messages on each of its routes, and gives doctor nothing to say.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -32,11 +32,15 @@ func TestReadme(t *testing.T) {
 	s.others()
 	for i, block := range blocks {
 		s.must(s.topic.Write(s.ctx, s.load, int64(1000*(i+1)), int64(1000*(i+2)), 0))
-		d := s.start(strings.NewReplacer(
+		yaml := strings.NewReplacer(
 			"localhost:9092", suite.pair.Kafka.Addr,
 			"localhost:4222", strings.TrimPrefix(suite.pair.NATS.URL, "nats://"),
-		).Replace(block[1]))
+		).Replace(block[1])
+		d := s.start(yaml)
 		s.moves(d)
+		if bad, _ := s.doctor(yaml + quiet); len(bad) > 0 {
+			t.Errorf("doctor finds something in configuration %d: %+v", i+1, bad)
+		}
 		s.end(d)
 	}
 }
