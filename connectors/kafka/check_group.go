@@ -14,8 +14,17 @@ import (
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
 )
 
-// askGroup asks whether the user may join the group, and who else does.
+// offsetsTopic is where brokers keep what groups have committed.
+const offsetsTopic = "__consumer_offsets"
+
+// askGroup asks whether the user may join the group, and who else does. The first question of all about a group
+// has the brokers make the topic for them, so it is not asked where there is none.
 func (e *examiner) askGroup(ctx context.Context, c *SourceConfig) []connectors.Finding {
+	if m, err := e.conn.refresh(ctx, offsetsTopic); err == nil {
+		if t := m.Topics[offsetsTopic]; t != nil && t.Code == codeUnknownTopicOrPartition {
+			return connectors.Found(connectors.Fine, "", "no group was used at these brokers yet, for there is no topic %s; run makes group %s", offsetsTopic, c.Group)
+		}
+	}
 	if bad := e.askMembership(ctx, c.Group); bad != nil {
 		return bad
 	}
@@ -75,7 +84,7 @@ func (e *examiner) askMembership(ctx context.Context, group string) []connectors
 		if c == codeGroupAuthorization {
 			return connectors.Found(connectors.Failed, e.grant("--group", group, kadm.OpRead, kadm.OpDescribe), "%s may not read group %s", e.principal(), group)
 		}
-		return connectors.Found(connectors.Failed, "look into the broker's log, and at the topic __consumer_offsets: "+e.tool("topics", "--describe --topic __consumer_offsets"),
+		return connectors.Found(connectors.Failed, "look into the broker's log, and at the topic "+offsetsTopic+": "+e.tool("topics", "--describe --topic %s", offsetsTopic),
 			"%s of group %s: %v", doing, group, err)
 	}
 	answer, err := e.conn.call(ctx, e.conn.timeout, &wire.Call{

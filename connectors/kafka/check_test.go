@@ -40,7 +40,7 @@ func wantBad(t *testing.T, found map[string][]connectors.Finding, want map[strin
 
 func TestExamineFindsNothing(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, kfake.SeedTopics(2, "orders"))
+	c := newCluster(t, kfake.SeedTopics(2, "orders", offsetsTopic))
 	found := examineAs(t, c, "")
 	wantBad(t, found, map[string]connectors.Level{}, "")
 	if len(found) != 10 {
@@ -57,6 +57,13 @@ func TestExamineFindsNothing(t *testing.T) {
 func TestExamineTopic(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
+	// No coordinator is looked for where that would make the brokers create a topic.
+	for _, key := range []kmsg.Key{kmsg.FindCoordinator, kmsg.DescribeGroups, kmsg.Heartbeat} {
+		c.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+			t.Errorf("the brokers were asked %s", key.Name())
+			return nil, nil, false
+		})
+	}
 	wantBad(t, examineAs(t, c, ""), map[string]connectors.Level{"kafka.topic": connectors.Failed},
 		"kafka-topics.sh --bootstrap-server "+c.ListenAddrs()[0]+" --create --topic orders --partitions 4 --replication-factor 1")
 }
@@ -85,7 +92,7 @@ func TestExamineLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCluster(t, kfake.SeedTopics(1, "orders"), kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "alice", "p", of.acls...))
+			c := newCluster(t, kfake.SeedTopics(1, "orders", offsetsTopic), kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "alice", "p", of.acls...))
 			wantBad(t, examineAs(t, c, "username: alice\npassword: "+of.password), of.bad, of.way)
 		})
 	}
@@ -128,7 +135,7 @@ func TestExamineAdvertised(t *testing.T) {
 // A group that others read, and one that is none of consumers.
 func TestExamineGroup(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, kfake.SeedTopics(1, "orders", "others"))
+	c := newCluster(t, kfake.SeedTopics(1, "orders", "others", offsetsTopic))
 	client := newClient(t, c, kgo.ConsumerGroup("ours"), kgo.ConsumeTopics("others"), kgo.ClientID("report"))
 	joined, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
