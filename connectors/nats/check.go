@@ -97,7 +97,7 @@ func (e *examiner) cli(format string, args ...any) string {
 	return command + " " + connectors.CommandLine(format, args...)
 }
 
-// patience is how long a refused login is waited out: of several servers another may let us in.
+// patience is how long a failure is waited out: every server was tried once, and another attempt may do.
 const patience = time.Second
 
 // askLogin waits until the connection stands.
@@ -113,7 +113,7 @@ func (e *examiner) askLogin(ctx context.Context) []connectors.Finding {
 		if up {
 			return e.welcome(begin)
 		}
-		if refusedLogin(err) && given == nil {
+		if err != nil && given == nil {
 			given = time.AfterFunc(patience, cancel)
 			defer given.Stop()
 		}
@@ -136,8 +136,6 @@ func (e *examiner) welcome(begin time.Time) []connectors.Finding {
 	}
 	return connectors.Found(connectors.Fine, "", "%s", text)
 }
-
-func refusedLogin(err error) bool { return errors.Is(err, errLogin) }
 
 func (e *examiner) unwelcome(err error) []connectors.Finding {
 	switch {

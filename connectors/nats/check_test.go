@@ -2,6 +2,7 @@ package nats
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -235,6 +236,27 @@ func TestExamineLogin(t *testing.T) {
 	x.bad(as("api", "p").sink("subject: s.a"), "nats.permission", connectors.Failed, "nsc edit user api --allow-pub s.a")
 	x.bad(as("api", "p").source(""), "nats.permission", connectors.Failed, "nsc edit user api --allow-pub '$JS.ACK.S.sluice-test.>'")
 	x.bad(as("unseeing", "p").sink("subject: s.a"), "jetstream.stream", connectors.Failed, `"$JS.API.STREAM.INFO.S"`)
+}
+
+// What listens is no nats-server.
+func TestExamineAnotherServer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	x := &examined{TB: t, url: "nats://" + l.Addr().String()}
+	x.bad(x.sink("subject: s.a"), "nats.login", connectors.Failed, "server check connection")
 }
 
 func TestExamineWithoutJetStream(t *testing.T) {
