@@ -65,6 +65,9 @@ func sluice(b *bench, r *trial) (program string, args []string, err error) {
 	}
 	file := filepath.Join(b.dir, r.name+".yaml")
 	text := fmt.Sprintf("routes:\n  %s: {from: %q, to: %q%s}\n", r.name, from, to, window)
+	if r.telemetry != "" {
+		text += fmt.Sprintf("telemetry: {endpoint: %q, protocol: http/protobuf}\n", r.telemetry)
+	}
 	program = b.programs.sluice
 	if b.profiles != "" {
 		program = b.programs.profiled

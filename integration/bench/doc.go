@@ -5,6 +5,7 @@
 //	go run ./integration/bench -short               a small load, one run: for its correctness columns
 //	go run ./integration/bench -sizes 100 -directions k2j -runs 5
 //	go run ./integration/bench -tables latency,scale,distance
+//	go run ./integration/bench -tables telemetry -runs 9
 //	go run ./integration/bench -profiles /tmp/profiles
 //	go run ./integration/bench -against ./before    with another build of cmd/sluice in turn
 //	go run ./integration/bench -append              also into RESULTS.md

@@ -42,7 +42,7 @@ func parse() (*options, error) {
 	flag.BoolVar(&o.short, "short", false, "a small load, one round, no ceilings: for what is lost, doubled or reordered")
 	flag.Float64Var(&o.load, "load", 1, "`factor` on the number of messages")
 	flag.IntVar(&o.rounds, "runs", 3, "rounds of each setting")
-	tables := flag.String("tables", "throughput", "throughput, latency, scale, distance; `list`")
+	tables := flag.String("tables", "throughput", "throughput, latency, scale, distance, telemetry; `list`")
 	directions := flag.String("directions", "k2j,j2k", "k2j (or batched, stock alone), j2k; `list`")
 	sizes := flag.String("sizes", "100,1024,16384", "bytes of a value; `list`")
 	flag.StringVar(&o.profiles, "profiles", "", "`directory` for a profile of each process; it costs a little")
@@ -63,7 +63,7 @@ func parse() (*options, error) {
 		}
 		o.sizes = append(o.sizes, size)
 	}
-	if err := known("-tables", o.tables, "throughput", "latency", "scale", "distance"); err != nil {
+	if err := known("-tables", o.tables, "throughput", "latency", "scale", "distance", "telemetry"); err != nil {
 		return nil, err
 	}
 	if o.rounds < 1 {
@@ -131,6 +131,7 @@ func (b *bench) makeTables(ctx context.Context) (faults int64, err error) {
 		{"latency", func() error { return b.latency(ctx, parts) }},
 		{"scale", func() error { return b.scale(ctx) }},
 		{"distance", func() error { return b.distance(ctx) }},
+		{"telemetry", func() error { return b.observed(ctx) }},
 	} {
 		if slices.Contains(b.tables, t.name) {
 			if err := t.make(); err != nil {

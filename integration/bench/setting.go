@@ -13,6 +13,7 @@ type setting struct {
 	size     int  // bytes of a value
 	messages int64
 	lanes    int32 // source partitions
+	traced   bool  // every message has a sampled parent
 }
 
 func (s *setting) String() string {

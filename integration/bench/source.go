@@ -52,6 +52,9 @@ func (b *bench) fillTopic(ctx context.Context, name string, s *setting) error {
 			Key: load.Key(nil, n), Value: messages.Value(n), Partition: load.Partition(n, s.lanes),
 			Headers: []kgo.RecordHeader{{Key: load.Header, Value: load.ID(nil, n)}},
 		}
+		if s.traced {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: "traceparent", Value: load.Parent(nil, n)})
+		}
 		client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 			if err != nil {
 				cancel(err)

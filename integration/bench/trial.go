@@ -18,7 +18,8 @@ type trial struct {
 	profile       string // file name, without its ending
 	kafka, nats   string // where the contender finds them, host:port
 	topic, stream string
-	window        int // messages; 0: the default
+	window        int    // messages; 0: the default
+	telemetry     string // where Sluice sends it; empty: nowhere
 }
 
 // outcome is what a run measured.
@@ -170,7 +171,14 @@ func (b *bench) awaitWords(p *brokers.Process) (w words, err error) {
 }
 
 // sourceTopic and sourceStream name what is read from, sinkStream what is written to.
-func sourceTopic(s *setting) string  { return fmt.Sprintf("load-%d-%d-%d", s.size, s.lanes, s.messages) }
+func sourceTopic(s *setting) string {
+	name := fmt.Sprintf("load-%d-%d-%d", s.size, s.lanes, s.messages)
+	if s.traced {
+		name += "-traced"
+	}
+	return name
+}
+
 func sourceStream(s *setting) string { return fmt.Sprintf("LOAD%dX%d", s.size, s.messages) }
 
 const sinkStream = "SINK"

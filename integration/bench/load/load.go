@@ -4,6 +4,7 @@ package load
 
 import (
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 )
@@ -50,6 +51,11 @@ func Key(dst []byte, n int64) []byte {
 // ID appends the value of the header of message n to dst.
 func ID(dst []byte, n int64) []byte {
 	return hex.AppendEncode(dst, []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
+// Parent appends the traceparent of message n, whose trace is sampled, to dst.
+func Parent(dst []byte, n int64) []byte {
+	return fmt.Appendf(dst, "00-%032x-%016x-01", n+1, n+1)
 }
 
 // ParseID is the inverse of ID; -1: it is none.
