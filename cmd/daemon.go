@@ -144,7 +144,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error) error {
 	tick := time.NewTimer(connectors.UntilTick(reportEvery))
 	defer tick.Stop()
-	draining, spare, started := false, giveBack{free: freeMemory}, false
+	draining, spare, ticks := false, giveBack{free: freeMemory}, 0
 	var overdue <-chan time.Time
 	for {
 		d.admin.turned.Store(time.Now().Unix())
@@ -157,9 +157,9 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 				d.report.look(d.bridge.Status(), now)
 			}
 			spare.look(d.bridge.Held(), now)
-			if !started {
-				started = true
-				releaseProgram() // what only the start needed
+			switch ticks++; ticks {
+			case 1, 10: // what only the start needed, and what connecting did
+				releaseProgram()
 			}
 		case <-overdue:
 			// A connector that does not heed its context must not keep the process.

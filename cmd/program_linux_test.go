@@ -10,19 +10,19 @@ import (
 const smapsText = `00400000-01776000 r-xp 00000000 fe:00 10404483                           /usr/bin/sluice
 Size:              19928 kB
 Rss:               11352 kB
-Private_Dirty:         0 kB
+Anonymous:             0 kB
 VmFlags: rd ex mr mw me sd
 01776000-02c60000 r--p 01376000 fe:00 10404483                           /usr/bin/sluice
 Rss:               13800 kB
-Private_Dirty:         0 kB
+Anonymous:             0 kB
 02c60000-02ced000 rw-p 02860000 fe:00 10404483                           /usr/bin/sluice
-Private_Dirty:         0 kB
+Anonymous:             0 kB
 02d00000-02e00000 r--p 02960000 fe:00 10404483                           /usr/bin/sluice
-Private_Dirty:         4 kB
+Anonymous:             4 kB
 02ced000-04d3c000 rw-p 00000000 00:00 0
-Private_Dirty:         0 kB
+Anonymous:             0 kB
 7f0000000000-7f0000010000 r-xp 00000000 fe:00 77                         /usr/lib/libc.so.6
-Private_Dirty:         0 kB
+Anonymous:             0 kB
 `
 
 // Only what is as it is in the file may be dropped: a relocated or patched page would be gone.

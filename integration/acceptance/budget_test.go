@@ -206,7 +206,7 @@ func TestIdleRoutes(t *testing.T) {
 		busy := float64(after-before) / float64(watched)
 		found := fmt.Sprintf("%.1f MiB, %.1f of them its own, %.2f %% of a core", float64(resident)/(1<<20), float64(own)/(1<<20), 100*busy)
 		row("%s, %d idle routes: %s", way.name, routes, found)
-		if resident > 48<<20 || own > 16<<20 || busy > 0.02 {
+		if resident > 36<<20 || own > 16<<20 || busy > 0.02 {
 			s.Errorf("%s; %s", found, d.ResidentKinds())
 		}
 		s.end(d)
