@@ -127,11 +127,11 @@ func TestHaltDrainsTheOthersAndResumes(t *testing.T) {
 		if int64(len(sink.Messages("orders/0"))) != source.Committed("orders/0") {
 			t.Error("the other lanes were not drained and committed")
 		}
-		if err := s.Resume("nobody", Resume{}); err == nil {
+		if _, err := s.Resume("nobody", Resume{}); err == nil {
 			t.Error("an unknown route was resumed")
 		}
 		broken.Store(false)
-		if err := s.Resume("orders", Resume{}); err != nil {
+		if _, err := s.Resume("orders", Resume{}); err != nil {
 			t.Fatal(err)
 		}
 		s.until("committed", func(*Route) bool { return source.CommittedSum() == 600 })
@@ -168,7 +168,7 @@ func TestDeadLetterRefusedHalts(t *testing.T) {
 			t.Errorf("committed %d", c)
 		}
 		broken.Store(false)
-		if err := s.Resume("orders", Resume{}); err != nil {
+		if _, err := s.Resume("orders", Resume{}); err != nil {
 			t.Fatal(err)
 		}
 		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100 })

@@ -51,6 +51,8 @@ type RouteConfig struct {
 	WayBack string
 	MaxHops int // how many bridges a message may pass; 0: connectors.DefaultMaxHops
 
+	Paused bool // from the start, until Resume
+
 	redrive *Redrive // set by Redrive.Of
 }
 

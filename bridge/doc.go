@@ -44,6 +44,12 @@
 // whatever the sink would say of it by then, and nothing else is. A gap halts only where the route says
 // so; the position stays before it until the operator resumes, which accepts it.
 //
+// # Pauses
+//
+// A route that an operator has paused is not fetched from, and nothing else changes: what is in flight is written
+// and committed, and the source, which is not called, keeps its partitions or its durable. The fetcher leaves
+// whatever it waits for. A pause outlasts halts and positions that are set, and ends by Resume or with the process.
+//
 // # Positions
 //
 // Where upstream has no position of a partition the source asks (Host.Unpositioned) and the bridge looks back

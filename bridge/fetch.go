@@ -20,7 +20,7 @@ func (n *run) fetch() {
 	retry := backoff{Retry: n.route.cfg.Retry}
 	var need int64
 	for n.soft.Err() == nil {
-		if !n.awaitRoom(need) {
+		if !n.awaitGoing() || !n.awaitRoom(need) {
 			continue // the run has ended, or there is more to wait for
 		}
 		n.resumeLanes()
@@ -43,7 +43,7 @@ func (n *run) fetch() {
 			return
 		case connectors.IsPermanent(err):
 			n.halt.set(haltSource, err)
-		case errors.Is(err, context.Canceled): // interrupted, to resume a lane
+		case errors.Is(err, context.Canceled): // interrupted, to resume a lane or to pause the route
 		default:
 			n.route.health.sourceFailed(err)
 			_ = retry.next(n.soft) // its error is the context's, which the loop looks at
@@ -75,16 +75,16 @@ func (n *run) awaitRoom(need int64) bool {
 	// What it did not wait for may have become full meanwhile: the caller asks again.
 	switch cause {
 	case flowcontrol.CauseUncommitted:
-		for n.open.Load() >= limit && n.soft.Err() == nil {
+		for n.open.Load() >= limit && n.going.Err() == nil {
 			select {
 			case <-n.committed:
-			case <-n.soft.Done():
+			case <-n.going.Done():
 			}
 		}
 	case flowcontrol.CauseBudget:
-		_ = n.part.Wait(n.soft) // its error is the context's, which the caller looks at
+		_ = n.part.Wait(n.going) // its error is the context's, which the caller looks at
 	default:
-		_ = n.window.Wait(n.soft, need)
+		_ = n.window.Wait(n.going, need)
 	}
 	return false
 }
@@ -94,7 +94,7 @@ func (n *run) awaitRoom(need int64) bool {
 func (n *run) uncommittedLimit() int64 { return uncommittedWindows * n.window.Hard().Messages }
 
 func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
-	ctx := n.soft
+	ctx := n.going
 	if len(n.paused) > 0 {
 		interrupted, cancel := context.WithCancel(ctx)
 		defer cancel()

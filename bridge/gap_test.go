@@ -73,7 +73,7 @@ func TestGapHalts(t *testing.T) {
 			h.Detail != "orders/0: [10, 40) vanished before it was read, at most 30 messages; resume goes on behind it" {
 			t.Errorf("%+v", h)
 		}
-		if err := s.Resume("orders", Resume{}); err != nil {
+		if _, err := s.Resume("orders", Resume{}); err != nil {
 			t.Fatal(err)
 		}
 		host := <-hosts

@@ -23,7 +23,8 @@ type health struct {
 	activity     flowcontrol.State // Flowing, Idle or Starved
 	standby      string            // the instance that owns the source
 	rebalancing  bool
-	paused       bool // between two runs, by the operator
+	operated     bool // the operator has something done between two runs
+	paused       *telemetry.PauseStatus
 	halted       *telemetry.HaltStatus
 	commitErr    error
 	lookErr      error     // why the sink does not say what it holds, while the source waits for that to begin
@@ -74,10 +75,12 @@ func (h *health) change(f func()) {
 // state is called with mu held.
 func (h *health) state() flowcontrol.State {
 	switch {
-	case h.paused:
+	case h.operated:
 		return flowcontrol.Paused
 	case h.halted != nil:
 		return flowcontrol.Halted
+	case h.paused != nil:
+		return flowcontrol.Paused
 	case h.standby != "":
 		return flowcontrol.Standby
 	case h.rebalancing:
@@ -151,7 +154,9 @@ func (h *health) lookFailed(err error) bool {
 
 func (h *health) setHalted(status *telemetry.HaltStatus) { h.change(func() { h.halted = status }) }
 
-func (h *health) setPaused(paused bool) { h.change(func() { h.paused = paused }) }
+func (h *health) setOperated(operated bool) { h.change(func() { h.operated = operated }) }
+
+func (h *health) setPaused(status *telemetry.PauseStatus) { h.change(func() { h.paused = status }) }
 
 // report takes in what a connector reports of one end.
 func (h *health) report(end *endHealth, ev connectors.Event) {
@@ -188,6 +193,7 @@ type view struct {
 	sourceConnected, sinkConnected, sinkFailing, throttled, ever bool
 	standby, detail                                              string
 	halted                                                       *telemetry.HaltStatus
+	paused                                                       *telemetry.PauseStatus
 	down                                                         time.Time
 }
 
@@ -197,7 +203,7 @@ func (h *health) read(now time.Time) view {
 	v := view{
 		sourceConnected: h.source.connected, sinkConnected: h.sink.connected, sinkFailing: h.sink.failing,
 		throttled: now.Before(h.throttled), ever: h.source.ever && h.sink.ever,
-		standby: h.standby, down: h.down, halted: h.halted,
+		standby: h.standby, down: h.down, halted: h.halted, paused: h.paused,
 	}
 	if h.halted != nil {
 		v.detail = h.halted.Detail

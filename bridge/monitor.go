@@ -44,7 +44,10 @@ func (n *run) noteWaiting(now time.Time) {
 	if (lag > 0 || !known) && n.lanesPaused() {
 		// There is something to read, and what cannot be fetched is what stuck lanes hold back.
 		n.route.clock.Wait(flowcontrol.CauseLane, now)
-		n.laneWait.Store(true) // last: if the Fetch has returned meanwhile, the end of the next one resumes
+		n.laneWait.Store(true)
+		if n.fetching.Load() != since && n.laneWait.Swap(false) { // the Fetch has returned meanwhile, and there may be no other
+			n.route.clock.Resume(now)
+		}
 		return
 	}
 	n.route.health.waiting(lag, known)

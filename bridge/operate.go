@@ -70,8 +70,8 @@ func (r *Route) takeOrder() *order {
 
 // carryOut does what was ordered, and reports whether that went well. Nothing of the route runs.
 func (r *Route) carryOut(ctx context.Context, o *order) bool {
-	r.health.setPaused(true)
-	defer r.health.setPaused(false)
+	r.health.setOperated(true)
+	defer r.health.setOperated(false)
 	ctx, cancel := context.WithTimeout(ctx, operateTimeout)
 	defer cancel()
 	err := o.do(ctx)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -16,11 +17,16 @@ type Operator struct{ Who, Why string }
 // statusActions is how many actions of operators a status shows: the latest.
 const statusActions = 8
 
-// audit leaves a trace of what an operator had done: one line that no log level hides, and in the status.
-func (r *Route) audit(by Operator, what, before, after string) {
+// audit leaves a trace of what an operator asked for: one line that no log level hides. What was done, which is
+// what err did not prevent, is in the status too.
+func (r *Route) audit(by Operator, what, before, after string, err error) {
+	e := r.log.Log().Str("level", "info").Bool("audit", true).Str("who", by.Who).Str("why", by.Why).Str("what", what)
+	if err != nil {
+		e.Str("outcome", "refused").Err(err).Msg("operator: " + what)
+		return
+	}
+	e.Str("outcome", "done").Str("before", before).Str("after", after).Msg("operator: " + what)
 	a := telemetry.ActionStatus{Time: time.Now(), Who: by.Who, Why: by.Why, What: what, Before: before, After: after}
-	r.log.Log().Str("level", "info").Bool("audit", true).Str("who", a.Who).Str("why", a.Why).
-		Str("what", a.What).Str("before", a.Before).Str("after", a.After).Msg("operator: " + what)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.actions = append(r.actions, a)
@@ -47,41 +53,81 @@ type givenUp struct {
 	policy Reject // DeadLetter or Drop
 }
 
-// Resume lets a halted route go on from its committed position.
-func (b *Bridge) Resume(route string, how Resume) error {
-	r, err := b.route(route)
-	if err != nil {
-		return err
-	}
-	return r.resumeBy(how)
+// Resumed is what held a route until Resume. One is set, or both.
+type Resumed struct {
+	Halted *telemetry.HaltStatus
+	Paused *telemetry.PauseStatus
 }
 
-func (r *Route) resumeBy(how Resume) error {
-	r.mu.Lock()
-	resume, cause := r.resume, r.halted
-	r.mu.Unlock()
-	name := r.cfg.Name
-	if resume == nil {
-		return fmt.Errorf("route %s is not halted", name)
+// String says it in words.
+func (r *Resumed) String() string {
+	var was []string
+	if r.Halted != nil {
+		was = append(was, "halted: "+r.Halted.Reason+": "+r.Halted.Detail)
 	}
-	before := r.haltStatus(cause)
-	what, after := "resume", "goes on at the committed position"
-	var skip *givenUp
+	if r.Paused != nil {
+		was = append(was, "paused by "+r.Paused.Who+": "+r.Paused.Why)
+	}
+	return strings.Join(was, "; ")
+}
+
+// Resume lets a route go on from its committed position that is halted, paused by an operator, or both, and tells
+// which it was.
+func (b *Bridge) Resume(route string, how Resume) (*Resumed, error) {
+	r, err := b.route(route)
+	if err != nil {
+		return nil, err
+	}
+	what := "resume"
 	if how.Skip {
-		var err error
-		if skip, err = r.skip(cause, how.Drop); err != nil {
-			return err
+		what += " --skip"
+	}
+	if how.Drop {
+		what += " --drop"
+	}
+	was, after, err := r.resumeBy(how)
+	r.audit(how.By, what, was.String(), after, err)
+	if err != nil {
+		return nil, err
+	}
+	return was, nil
+}
+
+func (r *Route) resumeBy(how Resume) (was *Resumed, after string, err error) {
+	r.mu.Lock()
+	resume, cause, paused := r.resume, r.halted, r.paused.Load()
+	r.mu.Unlock()
+	name, was := r.cfg.Name, &Resumed{}
+	if paused != nil {
+		was.Paused = &paused.PauseStatus
+	}
+	switch {
+	case resume == nil && paused == nil:
+		return was, "", fmt.Errorf("route %s is neither halted nor paused", name)
+	case resume == nil && how.Skip:
+		return was, "", fmt.Errorf("route %s is paused, not halted, so there is no message to skip: sluice resume %s", name, name)
+	}
+	after = "goes on at the committed position"
+	if resume != nil {
+		was.Halted = r.haltStatus(cause)
+		var skip *givenUp
+		if how.Skip {
+			if skip, err = r.skip(cause, how.Drop); err != nil {
+				return was, "", err
+			}
+			after = fmt.Sprintf("%s offset %d goes to the dead letters", skip.Partition, skip.Offset)
+			if how.Drop {
+				after = fmt.Sprintf("%s offset %d is dropped", skip.Partition, skip.Offset)
+			}
 		}
-		what, after = "resume --skip", fmt.Sprintf("%s offset %d goes to the dead letters", skip.Partition, skip.Offset)
-		if how.Drop {
-			what, after = "resume --skip --drop", fmt.Sprintf("%s offset %d is dropped", skip.Partition, skip.Offset)
+		if !r.release(resume, skip) {
+			return was, "", fmt.Errorf("route %s has been resumed by somebody else", name)
 		}
 	}
-	if !r.release(resume, skip) {
-		return fmt.Errorf("route %s has been resumed by somebody else", name)
+	if paused != nil && !r.goOn(paused) && resume == nil {
+		return was, "", fmt.Errorf("route %s has been resumed by somebody else", name)
 	}
-	r.audit(how.By, what, "halted: "+before.Reason+": "+before.Detail, after)
-	return nil
+	return was, after, nil
 }
 
 // release lets the route go on, unless somebody else has.

@@ -86,7 +86,7 @@ func TestSkip(t *testing.T) {
 					t.Errorf("halted as %+v", h)
 				}
 				broken.Store(!c.mended)
-				if err := s.Resume("orders", Resume{Skip: true, Drop: c.drop}); err != nil {
+				if _, err := s.Resume("orders", Resume{Skip: true, Drop: c.drop}); err != nil {
 					t.Fatal(err)
 				}
 				s.until("committed", func(*Route) bool { return source.CommittedSum() == 600 })
@@ -169,7 +169,7 @@ func TestSkipRefuses(t *testing.T) {
 			t.Errorf("halted as %+v", h)
 		}
 		for route, want := range map[string]string{"orders": "dead_letter: {sink: {...}}", "sealed": "not halted by a single message"} {
-			if err := s.Resume(route, Resume{Skip: true}); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := s.Resume(route, Resume{Skip: true}); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want %q", route, err, want)
 			}
 		}
@@ -253,7 +253,7 @@ func TestAudit(t *testing.T) {
 		for i := range 10 {
 			s.until("halted", halted)
 			broken.Store(i < 9)
-			if err := s.Resume("orders", Resume{By: Operator{Who: "ann@desk (10.0.0.1)", Why: "sink mended"}}); err != nil {
+			if _, err := s.Resume("orders", Resume{By: Operator{Who: "ann@desk (10.0.0.1)", Why: "sink mended"}}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,100 +1,102 @@
 package bridge
 
 import (
-	"slices"
+	"context"
+	"fmt"
 	"time"
 
-	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
 )
 
-const (
-	// slowLane is how long a lane goes without an acknowledgement before it counts as stuck.
-	slowLane = time.Second
-	// leastPause is how much a lane that moves may hold however small an adaptive window is: one that is
-	// small is full of what moves, and fetching again would be most of what the source does.
-	leastPause = 1024
-)
-
-// pauseLane pauses the partition of a lane that holds more than its share, so that it does not stop
-// the others. Lanes that move are left alone up to three quarters of the window, for pausing costs
-// the source what it had fetched. Of lanes that are stuck, each may hold half of what the stuck ones
-// before it left of half the window: together they never hold more than that half.
-func (n *run) pauseLane(p *partition, now time.Time) {
-	if n.pauser == nil || p.paused.Load() || n.lanes() < 2 {
-		return
-	}
-	limit, held := n.window.Limit().Messages, p.lane.Held()
-	most := max(limit, min(n.window.Hard().Messages, leastPause)) * 3 / 4
-	if held <= most && (held <= (limit/2-n.heldByPaused())/2 || !n.stuck(p, now)) {
-		return
-	}
-	p.pausedAt.Store(now.UnixNano())
-	p.paused.Store(true)
-	n.pauser.Pause(p.name)
-	n.paused = append(n.paused, p)
+// pause is what an operator wants of a route: it fetches nothing, finishes and commits what is in flight, and keeps
+// its place, for a source that is not called keeps its partitions and what it owns. It outlasts the runs of the
+// route; it ends by Resume, or with the process.
+type pause struct {
+	telemetry.PauseStatus
+	over chan struct{} // closed at its end
 }
 
-func (n *run) heldByPaused() (messages int64) {
-	for _, p := range n.paused {
-		messages += p.lane.Held()
+// byConfiguration is who has paused a route that starts so.
+const byConfiguration = "the configuration"
+
+// Pause has a route fetch nothing more until Resume. It does not wait for what is in flight.
+func (b *Bridge) Pause(route string, by Operator) error {
+	r, err := b.route(route)
+	if err != nil {
+		return err
 	}
-	return messages
+	before := r.clock.Read(time.Now()).State.String()
+	err = r.pauseBy(by)
+	r.audit(by, "pause", before, "paused: nothing is fetched, what is in flight is finished", err)
+	return err
 }
 
-// stuck reports whether the sink refuses what a lane holds although it does not refuse every lane, or has not
-// answered it for a while although it answers others. While the sink answers nobody, or refuses all, there is
-// no lane to protect from another: the window fills to its bound.
-func (n *run) stuck(p *partition, now time.Time) bool {
-	if !n.route.health.sinkConnected() {
-		return false
+func (r *Route) pauseBy(by Operator) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name, is := r.cfg.Name, r.paused.Load()
+	switch {
+	case r.ended:
+		return fmt.Errorf("route %s has ended", name)
+	case r.halted != nil:
+		return fmt.Errorf("route %s is halted: it fetches nothing anyway", name)
+	case is != nil:
+		return fmt.Errorf("route %s has been paused already, by %s: %s", name, is.Who, is.Why)
 	}
-	if p.refused() {
-		return slices.ContainsFunc(n.snapshot(), func(other *partition) bool { return !other.refused() })
-	}
-	return !p.moves(now) && slices.ContainsFunc(n.snapshot(), func(other *partition) bool { return other.moves(now) })
-}
-
-// refused reports whether what the lane holds was refused and has to wait.
-func (p *partition) refused() bool {
-	phase := flowcontrol.Blocker(p.phase.Load())
-	return phase == flowcontrol.BlockerRetry || phase == flowcontrol.BlockerDeadLetter
-}
-
-// moves reports whether something of the lane was acknowledged just now.
-func (p *partition) moves(now time.Time) bool {
-	return now.Sub(time.Unix(0, p.acked.Load())) <= slowLane
-}
-
-// resumeLanes resumes the partitions whose lanes have emptied enough.
-func (n *run) resumeLanes() {
-	kept := n.paused[:0]
-	for _, p := range n.paused {
-		switch {
-		case p.gone.Load():
-		case n.mayResume(p):
-			p.paused.Store(false)
-			n.pauser.Resume(p.name)
-		default:
-			kept = append(kept, p)
+	r.hold(by)
+	if r.current != nil {
+		if stop := r.current.stopGoing.Load(); stop != nil {
+			(*stop)()
 		}
 	}
-	clear(n.paused[len(kept):])
-	n.paused = kept
+	return nil
 }
 
-// mayResume reports whether a paused lane holds less than half of what is free again.
-func (n *run) mayResume(p *partition) bool {
-	held := p.lane.Held()
-	return held == 0 || held <= (n.window.Limit().Messages-n.window.Used().Messages)/2
+// hold begins a pause. A fetcher that is running has to be told.
+func (r *Route) hold(by Operator) {
+	p := &pause{telemetry.PauseStatus{Since: time.Now(), Who: by.Who, Why: by.Why}, make(chan struct{})}
+	r.paused.Store(p)
+	r.health.setPaused(&p.PauseStatus)
 }
 
-// released is called by a lane's writer when messages are acknowledged: a Fetch that is out knows
-// nothing of a paused partition that may go on, so it is interrupted.
-func (n *run) released(p *partition) {
-	if !p.paused.Load() || !n.mayResume(p) {
-		return
+// goOn ends a pause, unless somebody else has.
+func (r *Route) goOn(p *pause) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.paused.CompareAndSwap(p, nil) {
+		return false
 	}
-	if cancel := n.interrupt.Load(); cancel != nil {
-		(*cancel)()
+	r.health.setPaused(nil)
+	close(p.over)
+	return true
+}
+
+// awaitGoing waits while the operator has paused the route, and reports whether there was nothing to wait for.
+// Then n.going holds until the next pause.
+func (n *run) awaitGoing() bool {
+	if n.going != nil && n.going.Err() == nil {
+		return true
+	}
+	if p := n.route.paused.Load(); p != nil {
+		select {
+		case <-p.over:
+		case <-n.soft.Done():
+		}
+		return false
+	}
+	var stop context.CancelFunc
+	n.going, stop = context.WithCancel(n.soft)
+	n.stopGoing.Store(&stop)
+	if n.route.paused.Load() != nil { // whoever paused it may have seen nothing to stop
+		stop()
+	}
+	return n.going.Err() == nil
+}
+
+// tellPause says at the end of the process what becomes of a pause.
+func (r *Route) tellPause() {
+	if p := r.paused.Load(); p != nil && !r.cfg.Paused {
+		r.log.Warn().Str("who", p.Who).Str("why", p.Why).
+			Msg("the route is paused, and that ends with this process: it moves messages again from the next start on, unless the configuration says paused: true")
 	}
 }

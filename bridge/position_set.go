@@ -40,18 +40,10 @@ func (b *Bridge) SetPosition(ctx context.Context, route string, order PositionOr
 	if err != nil {
 		return nil, err
 	}
-	// Looked at first, so that what is refused does not disturb the route.
-	moves, err := r.plan(ctx, &order)
-	if err != nil || order.DryRun {
-		return moves, err
+	if order.DryRun {
+		return r.plan(ctx, &order)
 	}
-	err = r.operate(ctx, func(ctx context.Context) error {
-		moves, err = r.move(ctx, &order)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
+	moves, err := r.setPosition(ctx, &order)
 	before, after := describeMoves(moves)
 	what := "position set --to " + order.To
 	if order.Partition != "" {
@@ -60,8 +52,23 @@ func (b *Bridge) SetPosition(ctx context.Context, route string, order PositionOr
 	if order.Skip {
 		what += " --skip"
 	}
+	r.audit(order.By, what, before, after, err)
+	return moves, err
+}
+
+func (r *Route) setPosition(ctx context.Context, order *PositionOrder) (moves []PositionMove, err error) {
+	// Looked at first, so that what is refused does not disturb the route.
+	if _, err := r.plan(ctx, order); err != nil {
+		return nil, err
+	}
+	err = r.operate(ctx, func(ctx context.Context) error {
+		moves, err = r.move(ctx, order)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	r.giveUp.Store(nil)
-	r.audit(order.By, what, before, after)
 	return moves, nil
 }
 

@@ -45,6 +45,7 @@ type Route struct {
 	forecast atomic.Pointer[forecast] // nil: nothing is known yet
 	evidence atomic.Pointer[evidence] // of the stall that goes on; nil: none is known
 	giveUp   atomic.Pointer[givenUp]  // the message that the operator gave up, until it is disposed of
+	paused   atomic.Pointer[pause]    // by the operator; written with mu held
 
 	mu      sync.Mutex
 	current *run          // nil between two runs
@@ -74,6 +75,9 @@ func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog
 		ordered: make(chan struct{}, 1),
 	}
 	r.health.clock = clock
+	if cfg.Paused {
+		r.hold(Operator{Who: byConfiguration, Why: "paused: true"})
+	}
 	if tel != nil {
 		r.tracer = tel.Tracer()
 		_, off := r.tracer.(noop.TracerProvider)
@@ -89,6 +93,7 @@ func (r *Route) run(soft, hard context.Context) {
 		r.watch = r.tel.Watch(r.cfg.Name, r.log, r.glance)
 		defer r.watch.Stop("shutdown")
 	}
+	defer r.tellPause()
 	defer r.endOrders()
 	retry := backoff{Retry: r.cfg.Retry}
 	for soft.Err() == nil {

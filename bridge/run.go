@@ -43,6 +43,8 @@ type run struct {
 	committed chan struct{} // capacity 1: some commit has returned
 	open      atomic.Int64  // messages fetched and not yet committed
 
+	going     context.Context                    // ends the waits and the Fetch of the fetcher: when soft does, or the operator pauses the route; the fetcher's
+	stopGoing atomic.Pointer[context.CancelFunc] // nil before the first Fetch
 	fetching  atomic.Int64                       // since when a Fetch is out, in Unix nanoseconds; 0: none is
 	laneWait  atomic.Bool                        // while a Fetch is out, the clock waits for stuck lanes
 	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused

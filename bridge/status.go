@@ -37,7 +37,7 @@ func (r *Route) moving() (telemetry.RouteStatus, *run) {
 	s := telemetry.RouteStatus{
 		Route: r.cfg.Name, Source: r.cfg.SourceName, Sink: r.cfg.SinkName,
 		State: clock.State, Since: clock.Since, Cause: clock.Cause, Clock: clock,
-		Detail: health.detail, Owner: health.standby, Halted: health.halted, Down: health.down,
+		Detail: health.detail, Owner: health.standby, Halted: health.halted, Paused: health.paused, Down: health.down,
 		Gaps: r.gaps.status(), Actions: r.latestActions(),
 		SourceConnected: health.sourceConnected, SinkConnected: health.sinkConnected, EverConnected: health.ever,
 		Ended: ended,
@@ -51,6 +51,9 @@ func (r *Route) moving() (telemetry.RouteStatus, *run) {
 	if n != nil {
 		n.fillStatus(&s, health)
 		s.Owner = cmp.Or(s.Owner, describe(n.source, r.cfg.Source.Facts).Owner)
+	}
+	if s.State == flowcontrol.Paused {
+		s.Blocker = flowcontrol.BlockerOperator
 	}
 	r.fillUnread(&s, now)
 	r.fillEvidence(&s)

@@ -35,7 +35,8 @@ var openapi string
 // routes is what the admin listener needs of a bridge.
 type routes interface {
 	Status() []telemetry.RouteStatus
-	Resume(route string, how bridge.Resume) error
+	Pause(route string, by bridge.Operator) error
+	Resume(route string, how bridge.Resume) (*bridge.Resumed, error)
 	Positions(ctx context.Context, route string) ([]bridge.PositionStatus, error)
 	SetPosition(ctx context.Context, route string, order bridge.PositionOrder) ([]bridge.PositionMove, error)
 }
@@ -56,19 +57,30 @@ type admin struct {
 	feed     *web.Feed // of the page
 }
 
+// answers is what is answered; openapi.yaml describes all of it but the page.
+func (a *admin) answers() map[string]http.Handler {
+	page := web.Page()
+	return map[string]http.Handler{
+		"GET /livez":                   http.HandlerFunc(a.livez),
+		"GET /readyz":                  http.HandlerFunc(a.readyz),
+		"GET /metrics":                 a.metrics,
+		"GET /status":                  a.guard(a.status),
+		"GET /status/stream":           a.guard(a.feed.ServeHTTP),
+		"GET /openapi.yaml":            a.guard(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, openapi) }),
+		"GET /{$}":                     a.guard(page.ServeHTTP),
+		"GET /assets/":                 a.guard(page.ServeHTTP),
+		"POST /routes/{name}/pause":    a.guard(a.known(a.pause)),
+		"POST /routes/{name}/resume":   a.guard(a.known(a.resume)),
+		"GET /routes/{name}/position":  a.guard(a.known(patient(a.positions))),
+		"POST /routes/{name}/position": a.guard(a.known(patient(a.setPosition))),
+	}
+}
+
 func (a *admin) handler() http.Handler {
-	mux, page := http.NewServeMux(), web.Page()
-	mux.HandleFunc("GET /livez", a.livez)
-	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.Handle("GET /metrics", a.metrics)
-	mux.Handle("GET /status", a.guard(a.status))
-	mux.Handle("GET /status/stream", a.guard(a.feed.ServeHTTP))
-	mux.Handle("GET /openapi.yaml", a.guard(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, openapi) }))
-	mux.Handle("GET /{$}", a.guard(page.ServeHTTP))
-	mux.Handle("GET /assets/", a.guard(page.ServeHTTP))
-	mux.Handle("POST /routes/{name}/resume", a.guard(a.known(a.resume)))
-	mux.Handle("GET /routes/{name}/position", a.guard(a.known(patient(a.positions))))
-	mux.Handle("POST /routes/{name}/position", a.guard(a.known(patient(a.setPosition))))
+	mux := http.NewServeMux()
+	for pattern, handler := range a.answers() {
+		mux.Handle(pattern, handler)
+	}
 	// A page in the operator's browser must not be able to resume a route.
 	return http.NewCrossOriginProtection().Handler(mux)
 }

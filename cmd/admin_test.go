@@ -27,12 +27,20 @@ func (f fakeRoutes) Positions(context.Context, string) ([]bridge.PositionStatus,
 	return nil, nil
 }
 
-func (f fakeRoutes) SetPosition(context.Context, string, bridge.PositionOrder) ([]bridge.PositionMove, error) {
-	return nil, errors.New("no")
+func (f fakeRoutes) SetPosition(_ context.Context, _ string, order bridge.PositionOrder) ([]bridge.PositionMove, error) {
+	if order.To == "" {
+		return nil, errors.New("no")
+	}
+	return []bridge.PositionMove{{Partition: "a/0", Before: 7}}, nil
 }
 
-func (f fakeRoutes) Resume(string, bridge.Resume) error {
-	return errors.New("route is not halted")
+func (f fakeRoutes) Pause(string, bridge.Operator) error { return nil }
+
+func (f fakeRoutes) Resume(_ string, how bridge.Resume) (*bridge.Resumed, error) {
+	if how.Skip {
+		return nil, errors.New("route is not halted")
+	}
+	return &bridge.Resumed{Paused: &telemetry.PauseStatus{Who: "ann", Why: "because"}}, nil
 }
 
 // ask sends a request as if it came to the local address.
@@ -81,7 +89,15 @@ func TestAccess(t *testing.T) {
 		{"status from afar with a wrong token", "s3cret", "GET", "/status", there, token("s3cre"), 401},
 		{"status here without the token", "s3cret", "GET", "/status", here, nil, 401},
 		{"resume from afar", "", "POST", "/routes/a/resume", there, nil, 403},
-		{"resume here", "", "POST", "/routes/a/resume", here, nil, 409},
+		{"resume here", "", "POST", "/routes/a/resume", here, nil, 200},
+		{"resume that is refused", "", "POST", "/routes/a/resume", here, body(`{"skip": true}`), 409},
+		{"pause from afar", "", "POST", "/routes/a/pause", there, body(`{"why": "x"}`), 403},
+		{"pause from afar with token", "s3cret", "POST", "/routes/a/pause", there, func(r *http.Request) { token("s3cret")(r); body(`{"why": "x"}`)(r) }, 200},
+		{"pause without the token", "s3cret", "POST", "/routes/a/pause", here, body(`{"why": "x"}`), 401},
+		{"pause here", "", "POST", "/routes/a/pause", here, body(`{"why": "x"}`), 200},
+		{"pause without a reason", "", "POST", "/routes/a/pause", here, nil, 400},
+		{"pause of nothing", "", "POST", "/routes/b/pause", here, body(`{"why": "x"}`), 404},
+		{"pause by a web page", "", "POST", "/routes/a/pause", here, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
 		{"resume of nothing", "", "POST", "/routes/b/resume", here, nil, 404},
 		{"resume by a web page", "", "POST", "/routes/a/resume", here, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
 		{"resume by GET", "", "GET", "/routes/a/resume", here, nil, 405},

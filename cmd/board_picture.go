@@ -44,7 +44,7 @@ func heldBy(l *topLine, _ time.Time) string {
 	if h := l.route.Halted; h != nil {
 		return h.Reason
 	}
-	return strings.Join(nonEmpty(l.Blocker, l.Cause, l.route.Holder, l.route.Owner, l.Detail), " · ")
+	return strings.Join(nonEmpty(l.Blocker, l.Cause, l.route.Paused.words(), l.route.Holder, l.route.Owner, l.Detail), " · ")
 }
 
 // shape tells a state without its colour.

@@ -106,6 +106,7 @@ type routeView struct {
 		Reason string `json:"reason"`
 		Way    string `json:"way"`
 	} `json:"halted"`
+	Paused *pausedView `json:"paused"`
 	Counts struct {
 		Acknowledged int64 `json:"acknowledged_messages"`
 	} `json:"counts"`
@@ -183,7 +184,7 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		if r.Ended {
 			state = "ended"
 		}
-		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Holder, r.Evidence, r.Owner, r.Detail), " · ")
+		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Paused.words(), r.Holder, r.Evidence, r.Owner, r.Detail), " · ")
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Route, r.Source, r.Sink, state,
 			now.Sub(r.Since).Round(time.Second), window, lag, humanize.Comma(r.Counts.Acknowledged), held)
 	}
@@ -203,6 +204,20 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// pausedView is who has paused a route.
+type pausedView struct {
+	Who string `json:"who"`
+	Why string `json:"why"`
+}
+
+// words says it; nil: nobody has.
+func (p *pausedView) words() string {
+	if p == nil {
+		return ""
+	}
+	return "paused by " + p.Who + ": " + p.Why
 }
 
 func nonEmpty(words ...string) []string {

@@ -174,6 +174,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"status", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"resume", "a", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"resume", "a", "--drop"}, exitConfig, "add --skip"},
+		{[]string{"pause", "a"}, exitConfig, "add --reason"},
+		{[]string{"pause", "a", "--reason", "x", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"position", "a", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"position", "a", "sett"}, exitConfig, "neither show nor set"},
 		{[]string{"position", "a", "set"}, exitConfig, "Add --to"},
@@ -361,7 +363,7 @@ func TestHalt(t *testing.T) {
 	if c := client.main(ctx, []string{"status", "--json", "--url", address}); c != 0 || !strings.Contains(client.stdout.String(), `"routes":[{"route":"from"`) {
 		t.Errorf("exit code %d: %s%s", c, client.stdout, client.stderr)
 	}
-	if c := client.main(ctx, []string{"resume", "from", "--url", address}); c != exitFailed || !strings.Contains(client.stderr.String(), "not halted") {
+	if c := client.main(ctx, []string{"resume", "from", "--url", address}); c != exitFailed || !strings.Contains(client.stderr.String(), "neither halted nor paused") {
 		t.Errorf("exit code %d: %s", c, client.stderr)
 	}
 	r.signals <- syscall.SIGTERM

@@ -2,14 +2,17 @@ package cmd
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
@@ -18,17 +21,23 @@ import (
 	"github.com/sluice-bridge/sluice/telemetry/web"
 )
 
-// contract is a schema of openapi.yaml.
-func contract(t *testing.T, name string) *jsonschema.Schema {
+// described is openapi.yaml.
+func described(t *testing.T) (file map[string]any) {
 	t.Helper()
 	text, err := os.ReadFile("openapi.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file any
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// contract is a schema of openapi.yaml.
+func contract(t *testing.T, name string) *jsonschema.Schema {
+	t.Helper()
+	file := described(t)
 	plain, err := json.Marshal(file)
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +131,57 @@ func TestOpenAPI(t *testing.T) {
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(wrong))
 	if err != nil || status.Validate(doc) == nil {
 		t.Error("another name is not noticed")
+	}
+}
+
+// What is answered is described, and nothing else: every path and method but the page's.
+func TestOpenAPIPaths(t *testing.T) {
+	var have, want []string
+	for pattern := range (&admin{metrics: http.NotFoundHandler()}).answers() {
+		if pattern != "GET /{$}" && pattern != "GET /assets/" {
+			have = append(have, pattern)
+		}
+	}
+	for path, methods := range described(t)["paths"].(map[string]any) {
+		for method := range methods.(map[string]any) {
+			if method != "parameters" {
+				want = append(want, strings.ToUpper(method)+" "+path)
+			}
+		}
+	}
+	slices.Sort(have)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("described, but answered:\n%s", diff)
+	}
+}
+
+// What is asked for and answered beside the status is what openapi.yaml says, each field of it.
+func TestOpenAPIOrders(t *testing.T) {
+	who := operator{Who: "ann@desk", Why: "because"}
+	for schema, one := range map[string]any{
+		"PauseOrder": &pauseOrder{operator: who}, "PauseAnswer": &pauseAnswer{},
+		"ResumeOrder": &resumeOrder{operator: who}, "ResumeAnswer": &resumeAnswer{},
+		"PositionOrder": &positionOrder{operator: who}, "PositionAnswer": &positionAnswer{},
+	} {
+		fill(reflect.ValueOf(one).Elem())
+		text, err := json.Marshal(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds(t, contract(t, schema), schema, string(text))
+	}
+	a := &admin{routes: fakeRoutes{{Route: "a"}}, metrics: http.NotFoundHandler()}
+	for path, c := range map[string]struct{ body, schema string }{
+		"/routes/a/pause":    {`{"why": "the stream moves"}`, "PauseAnswer"},
+		"/routes/a/resume":   {``, "ResumeAnswer"},
+		"/routes/a/position": {`{"to": "earliest"}`, "PositionAnswer"},
+	} {
+		w := ask(a, http.MethodPost, path, "127.0.0.1:4280", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(c.body)) })
+		if w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+		holds(t, contract(t, c.schema), path, w.Body.String())
 	}
 }
 

@@ -39,11 +39,15 @@ func (o *operator) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.Why, "reason", "", "`why`, for the audit line")
 }
 
-// from is the operator as the audit line shows it.
-func (o *operator) from(r *http.Request) bridge.Operator {
+// operator is who sends a request, as the audit line shows it: what the client says, the address that it came
+// from, and whether it had the token.
+func (a *admin) operator(o *operator, r *http.Request) bridge.Operator {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		address = r.RemoteAddr
+	}
+	if a.token != "" { // else the loopback interface is all that lets it in
+		address += ", with the token"
 	}
 	const most = 500
 	who, why := []rune(cmp.Or(o.Who, "unnamed")), []rune(o.Why)

@@ -47,6 +47,7 @@ func printPlan(w io.Writer, cfg *config.Config) error {
 		item(w, "on_reject", describeReject(r.OnReject))
 		item(w, "on_gap", map[bool]string{true: "halt", false: "continue"}[r.HaltOnGap])
 		item(w, "stale", r.Stale.String())
+		item(w, "paused", map[bool]string{true: "until sluice resume " + r.Name}[r.Paused])
 		item(w, "accepts", strings.Join(r.AcceptLoss, ", "))
 	}
 	fmt.Fprintf(w, "admin %s, drain %s\n", cfg.Admin.Listen, cfg.Bridge.Drain)

@@ -163,7 +163,7 @@ func (a *admin) setPosition(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	moves, err := a.routes.SetPosition(r.Context(), r.PathValue("name"), bridge.PositionOrder{
-		To: order.To, Partition: order.Partition, DryRun: order.DryRun, Skip: order.Skip, By: order.from(r),
+		To: order.To, Partition: order.Partition, DryRun: order.DryRun, Skip: order.Skip, By: a.operator(&order.operator, r),
 	})
 	if err != nil {
 		writeText(w, http.StatusConflict, err.Error()+"\n")

@@ -100,7 +100,7 @@ func newConditions() []*condition {
 		{
 			kind: retrying, level: zerolog.WarnLevel, outage: true, grace: 2 * time.Second, linger: 2 * time.Second,
 			on: func(s *RouteStatus) bool {
-				return working(s) && s.SinkConnected && s.State != flowcontrol.Stalled && blockerOf(s) == flowcontrol.BlockerRetry
+				return working(s) && s.SinkConnected && s.State != flowcontrol.Stalled && retried(s)
 			},
 			start: "sink fails: writes are tried again", overText: "sink no longer fails",
 		},
@@ -117,6 +117,14 @@ func newConditions() []*condition {
 			start: "route paused by the operator", overText: "route is no longer paused",
 		},
 	}
+}
+
+// retried reports whether what is in flight is in retry, also while it is an operator who holds the route.
+func retried(s *RouteStatus) bool {
+	if s.Blocker == flowcontrol.BlockerOperator {
+		return len(s.InFlight) > 0 && s.InFlight[0].Blocker == flowcontrol.BlockerRetry
+	}
+	return blockerOf(s) == flowcontrol.BlockerRetry
 }
 
 // change is what a look at a condition found.

@@ -17,10 +17,15 @@
 //	flowcontrol.stall.progress  a segment of it, a child, exported while the stall lasts: up to 5, 10,
 //	                            20 and 40 seconds and then every minute; the last ends with the root
 //
+//	flowcontrol.pause           an operator has paused the route: a root of its own trace, until it was resumed.
+//	                            sluice.operator and sluice.operator.reason say who and why
+//	flowcontrol.pause.progress  a segment of it, a child, as of a stall
+//
 //	sluice.deliver              a message from its fetch to its acknowledgement, made by package bridge:
 //	                            a child of its producer's span, only where that is sampled
 //
-// The first two are kept whatever the sampler is set to. Their status is unset: a stall is not an error.
+// The first four are kept whatever the sampler is set to. Their status is unset: a stall is not an error. A pause is
+// no stall: it is in no metric but flowcontrol.source.time{paused}. These are of stalls:
 //
 //	sluice.route, sluice.source, sluice.sink     both      whose stall it is
 //	flowcontrol.cause                            both      the bound that was full for longest
@@ -37,7 +42,7 @@
 //	sampling.priority                            both      1, for samplers on the way
 //	flowcontrol.stall.waited, .waits, .longest   root      sum, number and longest of the waits
 //	flowcontrol.stall.stalled                    root      how much of it went without an acknowledgement
-//	flowcontrol.stall.outcome                    root      resumed, or what Route.Stop was told
+//	flowcontrol.stall.outcome                    root      resumed, paused, or what Route.Stop was told; of a pause too
 //	flowcontrol.state                            segment   the route's state at its end
 //	flowcontrol.stall.elapsed                    segment   from the root's begin to the segment's end
 //	flowcontrol.stall.sequence                   segment   1 for the first
@@ -121,7 +126,7 @@
 //	info   route stands by                  another instance owns the source; owner
 //	info   route no longer stands by
 //	info   partitions are moving            and: partitions have moved
-//	info   route paused by the operator     and: route is no longer paused
+//	info   route paused by the operator     who, why; and: route is no longer paused
 //	warn   still: ...                       after a minute, ten minutes, an hour and a day of an outage
 //	info   watch ends; until now: ...       the route was stopped meanwhile
 //

@@ -188,6 +188,9 @@ func describe(e *zerolog.Event, c *condition, s *RouteStatus, sc trace.SpanConte
 	if c.kind == standby && s.Owner != "" {
 		e.Str("owner", s.Owner)
 	}
+	if c.kind == paused && s.Paused != nil {
+		e.Str("who", s.Paused.Who).Str("why", s.Paused.Why)
+	}
 	if c.kind == stalled && sc.IsValid() {
 		c.trace, c.traceID = sc, sc.TraceID()
 		e.Hex("trace_id", c.traceID[:])

@@ -9,6 +9,10 @@ const (
 	SpanStall = "flowcontrol.stall"
 	// SpanProgress is a segment of an episode that is still going on: a child of SpanStall.
 	SpanProgress = "flowcontrol.stall.progress"
+	// SpanPause is one pause by an operator, a root span of its own trace, and SpanPauseProgress a segment of one
+	// that is still going on.
+	SpanPause         = "flowcontrol.pause"
+	SpanPauseProgress = "flowcontrol.pause.progress"
 	// SpanDeliver is one message from its fetch to its acknowledgement: a child of its producer's span,
 	// only where that is sampled. Package bridge makes it.
 	SpanDeliver = "sluice.deliver"
@@ -26,7 +30,7 @@ const (
 	AttrCause   = "flowcontrol.cause"   // the bound that is full, a name of flowcontrol.Cause
 	AttrBlocker = "flowcontrol.blocker" // who held most of what was in flight for the longest time
 
-	AttrOutcome  = "flowcontrol.stall.outcome"  // resumed, or what Route.Stop was told
+	AttrOutcome  = "flowcontrol.stall.outcome"  // resumed, paused, or what Route.Stop was told; of a pause the same
 	AttrWaited   = "flowcontrol.stall.waited"   // sum of the waits for room, s
 	AttrWaits    = "flowcontrol.stall.waits"    // how many they were
 	AttrLongest  = "flowcontrol.stall.longest"  // the longest of them, s
@@ -48,6 +52,9 @@ const (
 	AttrOldestAge       = "sluice.oldest.age" // since it was fetched, s
 	AttrEvidence        = "sluice.evidence"   // what the blocker's broker said of itself, cut to 512 bytes
 	AttrError           = "sluice.error"      // the oldest lane's last error, cut to 256 bytes
+
+	AttrOperator = "sluice.operator"        // who paused the route, cut to 256 bytes
+	AttrReason   = "sluice.operator.reason" // and why, likewise
 
 	// AttrLinkRole says why a link is there: LinkOldest, or LinkDelayedBy on a message's span.
 	AttrLinkRole  = "flowcontrol.link.role"

@@ -14,6 +14,7 @@ import (
 // Outcomes of a stall. Route.Stop may be told others, such as revoked.
 const (
 	OutcomeResumed  = "resumed"
+	OutcomePaused   = "paused" // by an operator
 	OutcomeShutdown = "shutdown"
 )
 
@@ -32,6 +33,7 @@ type Route struct {
 	final   RouteStatus // once stopped
 	tracker *tracker
 	partial *lanes
+	pauses  pauses
 	lines   *lines
 }
 
@@ -45,6 +47,7 @@ func newRoute(t *Telemetry, name string, log zerolog.Logger, read func() RouteSt
 	r := &Route{tel: t, name: name, read: read, lines: newLines(log), writes: t.metrics.writesOf(name)}
 	r.tracker = newTracker(t.stalls, name, r.latest.Store, t.metrics.stallEnded)
 	r.partial = newLanes(r.tracker)
+	r.pauses.tracer = t.stalls
 	return r
 }
 
@@ -61,6 +64,7 @@ func (r *Route) observe(now time.Time) RouteStatus {
 	status := r.read()
 	r.tracker.observe(now, &status) // first, because the lines carry the trace's id
 	r.partial.observe(now, &status)
+	r.pauses.observe(now, &status)
 	r.lines.observe(now, &status, r.tracker.context())
 	return status
 }
@@ -80,6 +84,7 @@ func (r *Route) Stop(outcome string) {
 	r.final = r.observe(now)
 	r.tracker.stop(now, &r.final, outcome)
 	r.partial.stop(now, &r.final, outcome)
+	r.pauses.finish(now, outcome)
 	r.lines.stop(now, outcome)
 	r.stopped = true
 }

@@ -31,10 +31,11 @@ type RouteStatus struct {
 	Blocker flowcontrol.Blocker `json:"blocker,omitzero"` // who holds most of what is in flight; of Holder, if that is set
 	Holder  string              `json:"holder,omitempty"` // the route that has the memory which this one waits for
 	// Evidence is what the blocker's broker said of itself while the route is stalled, in one line.
-	Evidence string      `json:"evidence,omitempty"`
-	Detail   string      `json:"detail,omitempty"` // the last error or the halt's reason, for people
-	Owner    string      `json:"owner,omitempty"`  // the other instance, on standby
-	Halted   *HaltStatus `json:"halted,omitempty"` // while it waits for an operator
+	Evidence string       `json:"evidence,omitempty"`
+	Detail   string       `json:"detail,omitempty"` // the last error or the halt's reason, for people
+	Owner    string       `json:"owner,omitempty"`  // the other instance, on standby
+	Halted   *HaltStatus  `json:"halted,omitempty"` // while it waits for an operator
+	Paused   *PauseStatus `json:"paused,omitempty"` // while an operator has paused it; it may be halted too
 
 	SourceConnected bool `json:"source_connected"`
 	SinkConnected   bool `json:"sink_connected"`
@@ -100,6 +101,13 @@ type HaltStatus struct {
 	Way    string    `json:"way"` // the command or the step that lets the route go on
 	Since  time.Time `json:"since"`
 	*Place           // of the message that blocks, where it is one
+}
+
+// PauseStatus is who has paused a route, and why.
+type PauseStatus struct {
+	Since time.Time `json:"since"`
+	Who   string    `json:"who"` // as the client says, and the address it came from; or the configuration
+	Why   string    `json:"why"`
 }
 
 // Place is where a message stands at the source.

@@ -83,13 +83,13 @@ func (t *tracker) observe(now time.Time, s *RouteStatus) {
 			last = t.current.latest // suspended: what was seen of it is all there is
 		}
 		t.advance(last, s)
-		t.finish(lastWait(last, now), s, OutcomeResumed)
+		t.finish(lastWait(last, now), s, outcomeOf(s))
 		last = s.Clock.Last
 	}
 	if last.Seq > t.done { // over before a poll saw it
 		t.begin(last)
 		t.advance(last, s)
-		t.finish(lastWait(last, now), s, OutcomeResumed)
+		t.finish(lastWait(last, now), s, outcomeOf(s))
 	}
 	if current.Seq == 0 {
 		return
@@ -235,6 +235,14 @@ func lastWait(e flowcontrol.Episode, now time.Time) time.Time {
 		return now
 	}
 	return e.End
+}
+
+// outcomeOf says how an episode ended that is over.
+func outcomeOf(s *RouteStatus) string {
+	if s.State == flowcontrol.Paused {
+		return OutcomePaused
+	}
+	return OutcomeResumed
 }
 
 // longest returns what most of the time was waited for; of equals any, but always the same.

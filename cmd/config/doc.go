@@ -20,6 +20,7 @@
 //	    dead_letter: {sink: {jetstream: {connection: nats-eu, stream: DEAD}}, map: {subject: "dead.{{ topic }}"}}
 //	    stale:  {older_than: 24h, do: drop}       # drop | dead_letter; left out: never
 //	    max_hops: 8                               # bridges that a message may pass; more is a loop
+//	    paused: false                             # true: it moves nothing until `sluice resume`
 //	    accept_loss: []                           # losses taken by name, such as core_source
 //	  short: {from: "kafka://localhost:9092/orders", to: "jetstream://localhost:4222/ORDERS"}
 //	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}"}   # listen: off; a browser gives the token as the password

@@ -70,6 +70,7 @@ type routeFile struct {
 	OnGap      string     `yaml:"on_gap"`
 	DeadLetter yaml.Node  `yaml:"dead_letter"`
 	MaxHops    *int       `yaml:"max_hops"`
+	Paused     bool       `yaml:"paused"`
 	AcceptLoss []string   `yaml:"accept_loss"`
 }
 

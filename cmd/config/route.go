@@ -71,7 +71,7 @@ func (r *reader) route(s section) {
 		Window:    flowcontrol.Cost{Messages: f.Window.MaxMessages, Bytes: int64(f.Window.MaxBytes)},
 		Adaptive:  f.Window.Size == "adaptive",
 		Retry:     bridge.Retry{Initial: time.Duration(f.Retry.Initial), Max: time.Duration(f.Retry.Max)},
-		HaltOnGap: f.OnGap == "halt",
+		HaltOnGap: f.OnGap == "halt", Paused: f.Paused,
 	}
 	if f.MaxHops != nil {
 		rc.MaxHops = *f.MaxHops

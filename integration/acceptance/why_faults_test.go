@@ -29,13 +29,14 @@ var (
 	sourceIdle       = wanted{"idle", "", ""}
 	sourceStarved    = wanted{"starved", "", ""}
 	sourceGone       = wanted{"disconnected", "", ""}
+	operatorPaused   = wanted{"paused", "", "operator"}
 	routeHalted      = wanted{"halted", "", ""}
 	partitionRefused = wanted{"flowing", "", ""}
 	partitionAlone   = wanted{"limited|stalled", "lane", "sink.retry"}
 )
 
 // faults is the table of what can go wrong, and what is to be said of it. What there is not yet is not in it:
-// the rate limit of the configuration, the operator's pause, a mapping that takes time.
+// the rate limit of the configuration, a mapping that takes time.
 func faults() []fault {
 	const both = "k2j j2k"
 	return []fault{
@@ -71,6 +72,13 @@ func faults() []fault {
 			{"slow", (*trial).slowCommit, commitSlow},
 			{"and sink frozen", (*trial).freezeFull, sinkFrozen},
 		}, after: (*trial).thaw},
+		{name: "operator", ways: both, steps: []step{
+			{"paused", (*trial).pause, operatorPaused},
+			{"and sink frozen", (*trial).freeze, operatorPaused},
+			{"then resumed", (*trial).resume, sinkFrozen},
+			{"then paused in the stall", (*trial).pause, operatorPaused},
+			{"and upstream killed", (*trial).cutSource, operatorPaused},
+		}, after: (*trial).thaw},
 		{name: "upstream empty", ways: both, perSecond: 1000, steps: []step{{"empty", func(tr *trial) { tr.load() }, sourceIdle}}},
 		{name: "upstream gives nothing", ways: both, steps: []step{
 			{"frozen", (*trial).starve, sourceStarved},
@@ -86,6 +94,12 @@ func faults() []fault {
 		}},
 	}
 }
+
+func (tr *trial) pause() {
+	tr.do(tr.daemon, "pause", tr.name, "--reason", "the table of faults says so")
+}
+
+func (tr *trial) resume() { tr.do(tr.daemon, "resume", tr.name) }
 
 // slowSink holds each answer for 50 ms: of Kafka, each to a produce request, for the request is in pieces and each
 // would be held; of nats-server, what passes there and back.

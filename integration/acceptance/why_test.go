@@ -46,7 +46,7 @@ func (w wanted) String() string { return answer{w.states, w.cause, w.blocker}.St
 func (w wanted) fits(a answer) bool {
 	state := slices.Contains(strings.Split(w.states, "|"), a.state)
 	if w.cause == "" {
-		return state && a.cause == ""
+		return state && a.cause == "" && a.blocker == w.blocker
 	}
 	cause := a.cause == w.cause || strings.HasSuffix(w.cause, ".") && strings.HasPrefix(a.cause, w.cause)
 	return state && cause && a.blocker == w.blocker
@@ -220,7 +220,7 @@ func judge(s *scene, d *daemon.Daemon, want wanted) (got answer, took time.Durat
 			}
 		}
 		a := answer{r.State, r.Cause, ""}
-		if r.Cause != "" {
+		if r.Cause != "" || r.State == "paused" { // else nobody holds the source
 			a.blocker = r.Blocker
 		}
 		if right.IsZero() && want.fits(a) {
@@ -256,6 +256,9 @@ func most(seen map[answer]int, want wanted) answer {
 	}
 	a := answer{state: top(states)}
 	if want.cause == "" && 10*states[a.state] > 9*total {
+		if seen[answer{a.state, "", want.blocker}] == states[a.state] {
+			a.blocker = want.blocker
+		}
 		return a
 	}
 	if len(reasons) > 0 {

@@ -109,6 +109,23 @@ func (t Topic) Committed(ctx context.Context, group string) (map[int32]int64, er
 	return committed, err
 }
 
+// Members returns the state of a group and the ids of its members.
+func (t Topic) Members(ctx context.Context, group string) (members string, err error) {
+	err = t.admin(func(admin *kadm.Client) error {
+		described, err := admin.DescribeGroups(ctx, group)
+		if err != nil {
+			return err
+		}
+		g := described[group]
+		members = g.State
+		for i := range g.Members {
+			members += " " + g.Members[i].MemberID
+		}
+		return g.Err
+	})
+	return members, err
+}
+
 // Expire deletes what a partition holds before an offset, as its retention would.
 func (t Topic) Expire(ctx context.Context, partition int32, before int64) error {
 	return t.admin(func(admin *kadm.Client) error {

@@ -59,7 +59,7 @@ export function sentence(route, now) {
     case 'flowing': return `Messages have been flowing for ${since}.`;
     case 'idle': return `Idle for ${since}: there is nothing to read.`;
     case 'starved': return `Starved for ${since}: there is something to read, but the source brings nothing.`;
-    case 'paused': return `Paused by an operator for ${since}.`;
+    case 'paused': return `Paused for ${since}${route.paused ? ` by ${route.paused.who}: ${route.paused.why}` : ' by an operator'}.`;
     case 'rebalancing': return `Partitions have been moving for ${since}.`;
     case 'standby': return `Standing by for ${since}${route.owner ? `: ${route.owner} owns the source` : ''}.`;
     case 'halted': return `Halted for ${since}${route.halted ? `: ${route.halted.detail}` : ''}.`;
@@ -81,6 +81,7 @@ export function advice(route) {
   if (state === 'stalled') return ADVICE[route.blocker] || '';
   if (state === 'limited') return ['rate', 'lane'].includes(route.cause) || route.blocker !== 'sink.ack' ? ADVICE[route.blocker] || '' : 'This is healthy. If it should go faster, make the sink faster, or the window larger.';
   if (state === 'disconnected') return 'Is the broker up, and does its address resolve from here? Sluice connects again by itself; nothing is dropped.';
+  if (state === 'paused') return `sluice resume ${route.route} lets it go on. What is in flight is finished; nothing is lost unless upstream removes it.`;
   if (state === 'starved') return 'Look at the source: its leaders, its quotas, its log.';
   return '';
 }
@@ -89,6 +90,7 @@ export function advice(route) {
 export function held(route) {
   if (route.halted) return route.halted.reason;
   if (stateOf(route) === 'disconnected') return awayEnds(route);
+  if (route.paused && stateOf(route) === 'paused') return `operator · ${route.paused.why}`;
   if (!route.cause) return stateOf(route) === 'standby' ? route.owner || '' : '';
   return [route.blocker, route.cause].filter(Boolean).join(' · ');
 }
