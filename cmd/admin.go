@@ -52,6 +52,8 @@ type admin struct {
 	draining atomic.Bool
 	turned   atomic.Int64 // when the daemon's loop last looked at the routes, in Unix seconds; 0: not yet
 	build    build
+	config   string // without secrets
+	log      zerolog.Logger
 	instance string
 	started  time.Time
 	feed     *web.Feed // of the page
@@ -69,6 +71,7 @@ func (a *admin) answers() map[string]http.Handler {
 		"GET /openapi.yaml":            a.guard(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, openapi) }),
 		"GET /{$}":                     a.guard(page.ServeHTTP),
 		"GET /assets/":                 a.guard(page.ServeHTTP),
+		"GET /debug/bundle":            a.guard(a.debugBundle),
 		"POST /routes/{name}/pause":    a.guard(a.known(a.pause)),
 		"POST /routes/{name}/resume":   a.guard(a.known(a.resume)),
 		"GET /routes/{name}/position":  a.guard(a.known(patient(a.positions))),

@@ -105,7 +105,7 @@ func (d *daemon) open(ctx context.Context, id string) error {
 	d.tel = tel
 	d.admin = &admin{
 		routes: d.bridge, metrics: tel.Handler(), tel: tel, token: d.cfg.Admin.Token, traceURL: t.TraceURL,
-		build: build, instance: id, started: time.Now(),
+		build: build, config: d.cfg.Redacted, log: d.log, instance: id, started: time.Now(),
 	}
 	d.admin.feed = web.NewFeed(d.admin.read)
 	return nil

@@ -57,6 +57,16 @@ func (a *admin) operator(o *operator, r *http.Request) bridge.Operator {
 	}
 }
 
+// audit leaves the line of what an operator asked for that is not about what a route does, as bridge does of that.
+func (a *admin) audit(by bridge.Operator, what string, err error) {
+	outcome := "done"
+	if err != nil {
+		outcome = "refused"
+	}
+	a.log.Log().Str("level", "info").Bool("audit", true).Str("who", by.Who).Str("why", by.Why).Str("what", what).
+		Str("outcome", outcome).Err(err).Msg("operator: " + what)
+}
+
 // known answers for a route that does not exist.
 func (a *admin) known(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -5,7 +5,8 @@
 //
 // [New] returns a [Telemetry]; the bridge calls [Telemetry.Watch] for each route and [Route.Wrote] for
 // each write, and asks [Route.DelayedBy] for the stall that a sampled message links to. The process
-// serves [Telemetry.Handler], lists [Telemetry.Stalls] in /status, and ends with [Telemetry.Shutdown].
+// serves [Telemetry.Handler], lists [Telemetry.Stalls] in /status, keeps [Telemetry.Changes] for whoever asks what was
+// the matter, and ends with [Telemetry.Shutdown].
 //
 // All names stand in names.go and are a public contract.
 //

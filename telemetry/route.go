@@ -34,6 +34,7 @@ type Route struct {
 	tracker *tracker
 	partial *lanes
 	pauses  pauses
+	changes changes
 	lines   *lines
 }
 
@@ -65,6 +66,7 @@ func (r *Route) observe(now time.Time) RouteStatus {
 	r.tracker.observe(now, &status) // first, because the lines carry the trace's id
 	r.partial.observe(now, &status)
 	r.pauses.observe(now, &status)
+	r.changes.observe(now, &status)
 	r.lines.observe(now, &status, r.tracker.context())
 	return status
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Admin     Admin
 	Log       Log
 	Telemetry Telemetry
+	Redacted  string   // the files as they were read, without comments and secrets
 	Ends      []End    // of all routes, in order
 	Secrets   []Secret // the files of secrets that are read at each connection, once each
 }
@@ -172,6 +173,7 @@ func (r *reader) read(docs []*document) (*Config, error) {
 		return nil, err
 	}
 	r.secretFiles(docs)
+	r.cfg.Redacted = r.redact(docs)
 	return &r.cfg, nil
 }
 

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"archive/tar"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -110,7 +113,7 @@ func (s *secured) produce(ctx context.Context, t *testing.T, n int) {
 	}
 	defer client.Close()
 	for range n {
-		r := kgo.StringRecord("a message")
+		r := kgo.StringRecord("CANARY-payload")
 		r.Headers = []kgo.RecordHeader{{Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}}
 		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
 			t.Fatal(err)
@@ -261,6 +264,8 @@ func (test secretsCase) check(t *testing.T, outputs map[string]string) {
 	for what, word := range map[string]string{
 		"/status": `"instance"`, "/metrics": "sluice_", "metrics": "sluice.", "log, then terminated": cmp.Or(test.log, "memory limit"),
 		"log, then quit": "goroutine ", "doctor": "Summary: ", "log, then user defined signal 1": "as a test wants it",
+		"sluice-debug/config.yaml": "username: me", "sluice-debug/goroutines.txt": "goroutine ", "sluice-debug/metrics.txt": "sluice_",
+		"sluice-debug/history.json": `"there"`, "sluice-debug/status.json": `"instance"`,
 		"traces": map[bool]string{true: "sluice", false: ""}[test.traces],
 	} {
 		if !strings.Contains(outputs[what], word) {
@@ -287,26 +292,11 @@ func (p *process) watch(ctx context.Context, t *testing.T, c *collector, until f
 	defer look.Stop()
 	for {
 		for _, path := range []string{"/status", "/metrics", "/readyz", "/routes/there/position"} {
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, address+path, http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Authorization", "Bearer CANARY-token")
-			answer, err := http.DefaultClient.Do(r)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, &p.out)
-			}
-			body, err := io.ReadAll(answer.Body)
-			if err := answer.Body.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			outputs[path] = string(body)
+			outputs[path] = p.ask(ctx, t, address+path)
 		}
 		outputs["traces"], outputs["metrics"] = c.taken("/v1/traces"), c.taken("/v1/metrics")
 		if until(outputs["/status"]) && outputs["metrics"] != "" {
+			unpack(t, p.ask(ctx, t, address+"/debug/bundle"), outputs)
 			return
 		}
 		select {
@@ -314,6 +304,51 @@ func (p *process) watch(ctx context.Context, t *testing.T, c *collector, until f
 		case <-ctx.Done():
 			t.Fatalf("never there: %q", outputs)
 		}
+	}
+}
+
+// ask returns what the admin listener answers to whoever has the token.
+func (p *process) ask(ctx context.Context, t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer CANARY-token")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &p.out)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err := answer.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// unpack adds the files of a bundle.
+func unpack(t *testing.T, archive string, outputs map[string]string) {
+	t.Helper()
+	gz, err := gzip.NewReader(strings.NewReader(archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for files := tar.NewReader(gz); ; {
+		h, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outputs[h.Name] = string(text)
 	}
 }
 

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What is shown of a configuration says what it does and holds no secret, however one is written.
+func TestRedacted(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sluice.yaml")
+	for name, text := range map[string]string{
+		filepath.Join(dir, "pass"):  "CANARY-file\n",
+		filepath.Join(dir, "topic"): "CANARY-not-a-password\n",
+		file: `
+# password: CANARY-comment
+connections:
+  fake: {kafka: {brokers: ["a:1", "b:2"], username: me, password: &p "${file:pass}"}}
+routes:
+  one:
+    source: {kafka: {brokers: ["${BROKER}"], password: CAN, topics: ["${file:topic}"], group: g}}
+    sink: {jetstream: {brokers: ["a:1"], password: "CANARY-line\nCANARY-more", stream: T}}
+admin: {token: "${TOKEN}", listen: "off"}
+telemetry: {endpoint: "http://me:CANARY-url@localhost:4317", headers: {x-key: CANARY-header, plain: "${UNSET:-CANARY-default}"}}
+`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{"BROKER": "c:3", "TOKEN": "CANARY-token"}
+	cfg, err := Files(fakes(t), func(k string) (string, bool) { v, ok := env[k]; return v, ok }, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"c:3", "username: me", `password: "***"`, "${file:" + filepath.Join(dir, "pass") + "}", "x-key: \"***\"", "group: g", "://me:***@localhost:4317", "# " + file} {
+		if !strings.Contains(cfg.Redacted, want) {
+			t.Errorf("no %q in\n%s", want, cfg.Redacted)
+		}
+	}
+	for _, secret := range []string{"CANARY-f", "CANARY-c", "CANARY-l", "CANARY-m", "CANARY-t", "CANARY-url", "CANARY-h", "CANARY-d", "CANARY-n", "password: CAN"} {
+		if strings.Contains(cfg.Redacted, secret) {
+			t.Errorf("%s in\n%s", secret, cfg.Redacted)
+		}
+	}
+}
