@@ -50,6 +50,11 @@
 // and committed, and the source, which is not called, keeps its partitions or its durable. The fetcher leaves
 // whatever it waits for. A pause outlasts halts and positions that are set, and ends by Resume or with the process.
 //
+// # Taps
+//
+// Who looks at a route (Bridge.Tap) sees messages after their Fetch and where they are rejected. A tap is asked once a
+// batch whether it has room, and takes what its rate and its buffer have room for; it never waits.
+//
 // # Positions
 //
 // Where upstream has no position of a partition the source asks (Host.Unpositioned) and the bridge looks back

@@ -151,6 +151,7 @@ func (n *run) admit(b *connectors.Batch) {
 		n.share.Press()
 	}
 	n.route.counts.fetched(f.cost)
+	n.route.tap(StageFetched, b, b.Messages, nil)
 	p := n.partition(b.Partition)
 	if p == nil || !n.track(p, f) {
 		// Revoked while Fetch returned it: whoever owns the partition now reads it again.

@@ -87,6 +87,7 @@ func (r *Route) endOrders() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = true
+	r.endTaps()
 	if r.order != nil {
 		r.order.done <- fmt.Errorf("route %s has ended", r.cfg.Name)
 		r.order = nil

@@ -29,6 +29,7 @@ func placeOf(b *connectors.Batch, at int) telemetry.Place {
 // disposeOf does with a message what a policy says.
 func (w *writer) disposeOf(policy Reject, b *connectors.Batch, at int, cause error) error {
 	m := &b.Messages[at]
+	w.route.tap(StageRejected, b, b.Messages[at:at+1], cause)
 	log := w.route.sampled.Warn().Err(cause).Str("partition", b.Partition).Int64("offset", m.Offset)
 	switch policy {
 	case Drop:

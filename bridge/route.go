@@ -47,6 +47,8 @@ type Route struct {
 	giveUp   atomic.Pointer[givenUp]  // the message that the operator gave up, until it is disposed of
 	paused   atomic.Pointer[pause]    // by the operator; written with mu held
 
+	taps atomic.Pointer[[]*Tap] // who looks on; nil: nobody. Written with mu held
+
 	mu      sync.Mutex
 	current *run          // nil between two runs
 	halted  error         // why it waits for Resume

@@ -38,6 +38,7 @@ type routes interface {
 	Pause(route string, by bridge.Operator) error
 	Resume(route string, how bridge.Resume) (*bridge.Resumed, error)
 	Positions(ctx context.Context, route string) ([]bridge.PositionStatus, error)
+	Tap(route string, payload bool, stages ...string) (*bridge.Tap, error)
 	SetPosition(ctx context.Context, route string, order bridge.PositionOrder) ([]bridge.PositionMove, error)
 }
 
@@ -48,6 +49,7 @@ type admin struct {
 	metrics  http.Handler
 	tel      *telemetry.Telemetry
 	token    string
+	mayTap   string // config.TapOff, TapMetadata or TapPayload
 	traceURL string
 	draining atomic.Bool
 	turned   atomic.Int64 // when the daemon's loop last looked at the routes, in Unix seconds; 0: not yet
@@ -72,6 +74,7 @@ func (a *admin) answers() map[string]http.Handler {
 		"GET /{$}":                     a.guard(page.ServeHTTP),
 		"GET /assets/":                 a.guard(page.ServeHTTP),
 		"GET /debug/bundle":            a.guard(a.debugBundle),
+		"GET /routes/{name}/tap":       a.guard(a.known(a.tap)),
 		"POST /routes/{name}/pause":    a.guard(a.known(a.pause)),
 		"POST /routes/{name}/resume":   a.guard(a.known(a.resume)),
 		"GET /routes/{name}/position":  a.guard(a.known(patient(a.positions))),

@@ -34,6 +34,8 @@ func (f fakeRoutes) SetPosition(_ context.Context, _ string, order bridge.Positi
 	return []bridge.PositionMove{{Partition: "a/0", Before: 7}}, nil
 }
 
+func (f fakeRoutes) Tap(string, bool, ...string) (*bridge.Tap, error) { return nil, errors.New("no") }
+
 func (f fakeRoutes) Pause(string, bridge.Operator) error { return nil }
 
 func (f fakeRoutes) Resume(_ string, how bridge.Resume) (*bridge.Resumed, error) {
@@ -108,6 +110,13 @@ func TestAccess(t *testing.T) {
 		{"set here", "", "POST", "/routes/a/position", here, nil, 409},
 		{"set of nothing", "", "POST", "/routes/b/position", here, nil, 404},
 		{"set by a web page", "", "POST", "/routes/a/position", here, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
+		{"tap from afar", "", "GET", "/routes/a/tap", there, nil, 403},
+		{"tap without the token", "s3cret", "GET", "/routes/a/tap", here, nil, 401},
+		{"tap that is refused", "", "GET", "/routes/a/tap", here, nil, 409},
+		{"tap for too long", "", "GET", "/routes/a/tap?duration=2h", here, nil, 400},
+		{"tap of nothing", "", "GET", "/routes/b/tap", here, nil, 404},
+		{"bundle from afar", "", "GET", "/debug/bundle", there, nil, 403},
+		{"bundle without the token", "s3cret", "GET", "/debug/bundle", here, nil, 401},
 		{"set of nonsense", "", "POST", "/routes/a/position", here, body(`{"two": "earliest"}`), 400},
 		{"set of far too much", "", "POST", "/routes/a/position", here, body(`{"to": "` + strings.Repeat("x", maxOrder) + `"}`), 400},
 		{"resume of nonsense", "", "POST", "/routes/a/resume", here, body(`{"drop": true}`), 400},

@@ -57,6 +57,20 @@ func (c *client) post(ctx context.Context, route, what string, order any) ([]byt
 
 // call asks the daemon. Its error has the exit code that fits.
 func (c *client) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	response, err := c.open(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Close()
+	answer, err := io.ReadAll(io.LimitReader(response, maxAnswer))
+	if err != nil {
+		return nil, exit(exitEnvironment, "the answer of %s ended early: %w", c.url, err)
+	}
+	return answer, nil
+}
+
+// open asks the daemon, and returns its answer as it comes.
+func (c *client) open(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
 	base := c.url
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
@@ -73,15 +87,15 @@ func (c *client) call(ctx context.Context, method, path string, body []byte) ([]
 	if err != nil {
 		return nil, exit(exitEnvironment, "no daemon answers at %s: %w\n  → is it running, and is --url its admin.listen?", base, err)
 	}
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
+	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, exit(exitEnvironment, "the answer of %s ended early: %w", base, err)
-	case response.StatusCode != http.StatusOK:
-		return nil, &ExitError{exitFailed, errors.New(strings.TrimSpace(string(answer)))}
 	}
-	return answer, nil
+	return nil, &ExitError{exitFailed, errors.New(strings.TrimSpace(string(answer)))}
 }
 
 // routeView is what `status` shows of a route.

@@ -104,7 +104,7 @@ func (d *daemon) open(ctx context.Context, id string) error {
 	}
 	d.tel = tel
 	d.admin = &admin{
-		routes: d.bridge, metrics: tel.Handler(), tel: tel, token: d.cfg.Admin.Token, traceURL: t.TraceURL,
+		routes: d.bridge, metrics: tel.Handler(), tel: tel, token: d.cfg.Admin.Token, mayTap: d.cfg.Admin.Tap, traceURL: t.TraceURL,
 		build: build, config: d.cfg.Redacted, log: d.log, instance: id, started: time.Now(),
 	}
 	d.admin.feed = web.NewFeed(d.admin.read)

@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/sluice-bridge/sluice/bridge"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
 	"github.com/sluice-bridge/sluice/telemetry/web"
@@ -162,9 +163,12 @@ func TestOpenAPIOrders(t *testing.T) {
 	for schema, one := range map[string]any{
 		"PauseOrder": &pauseOrder{operator: who}, "PauseAnswer": &pauseAnswer{},
 		"ResumeOrder": &resumeOrder{operator: who}, "ResumeAnswer": &resumeAnswer{},
-		"PositionOrder": &positionOrder{operator: who}, "PositionAnswer": &positionAnswer{},
+		"PositionOrder": &positionOrder{operator: who}, "PositionAnswer": &positionAnswer{}, "Tapped": &tapLine{},
 	} {
 		fill(reflect.ValueOf(one).Elem())
+		if line, ok := one.(*tapLine); ok {
+			line.Message.Stage = bridge.StageRejected
+		}
 		text, err := json.Marshal(one)
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@
 //	    paused: false                             # true: it moves nothing until `sluice resume`
 //	    accept_loss: []                           # losses taken by name, such as core_source
 //	  short: {from: "kafka://localhost:9092/orders", to: "jetstream://localhost:4222/ORDERS"}
-//	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}"}   # listen: off; a browser gives the token as the password
+//	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}", tap: metadata} # listen: off; a browser gives the token as the password; tap: off | metadata | payload
 //	log:      {level: info, format: auto}         # auto | console | json
 //	shutdown: {drain: 25s}
 //	telemetry: see type Telemetry

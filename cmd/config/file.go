@@ -25,10 +25,19 @@ type Admin struct {
 	// Token lets the page, /status and what changes routes be used from beyond the loopback interface: as a
 	// bearer token, or as the password of any name.
 	Token string `yaml:"token"`
+	// Tap is what `sluice tap` may show: off, metadata (no key, value or header's value), or payload.
+	Tap string `yaml:"tap"`
 }
 
 // AdminOff is the Listen of an Admin that does not listen.
 const AdminOff = "off"
+
+// What Admin.Tap may be.
+const (
+	TapOff      = "off"
+	TapMetadata = "metadata"
+	TapPayload  = "payload"
+)
 
 // Log says what is logged and how.
 type Log struct {

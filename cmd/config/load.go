@@ -193,7 +193,7 @@ func (r *reader) secretFiles(docs []*document) {
 func (r *reader) top(docs []*document) {
 	f := root{
 		Version:  1,
-		Admin:    Admin{Listen: DefaultListen},
+		Admin:    Admin{Listen: DefaultListen, Tap: TapMetadata},
 		Log:      Log{Level: "info", Format: "auto"},
 		Shutdown: Shutdown{Drain: connectors.Duration(bridge.DefaultDrain)},
 	}
@@ -244,6 +244,7 @@ func (r *reader) checkTop(s section, f *root) {
 			fault(path, hint, "%q is not one of %s", value, strings.TrimPrefix(strings.Join(words, ", "), ", "))
 		}
 	}
+	oneOf("admin.tap", f.Admin.Tap, TapOff, TapMetadata, TapPayload)
 	oneOf("log.level", f.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf("log.format", f.Log.Format, "auto", "console", "json")
 	if f.Shutdown.Drain <= 0 || f.Shutdown.Drain > maxDrain {

@@ -71,7 +71,7 @@ routes:
 `, 1), map[string]string{"TOKEN": "123", "HOST": ""})
 
 	want := Config{
-		Admin: Admin{Listen: "off", Token: "123"}, Log: Log{"debug", "json"},
+		Admin: Admin{Listen: "off", Token: "123", Tap: TapMetadata}, Log: Log{"debug", "json"},
 		Bridge: bridge.Config{Drain: 3 * time.Second},
 	}
 	if diff := cmp.Diff(want.Admin, c.Admin); diff != "" {

@@ -1,0 +1,202 @@
+package bridge
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/flowcontrol"
+)
+
+// The stages at which a tap sees a message.
+const (
+	StageFetched  = "fetched"  // the source has returned it
+	StageRejected = "rejected" // it was refused for good, or given up by an operator
+)
+
+const (
+	// tapRate is how many messages a second a tap shows at most: more than anybody reads.
+	tapRate = 100
+	// tapBuffer is how many messages wait for a slow reader.
+	tapBuffer = 256
+	// maxTaps is how many people may look at a route at once.
+	maxTaps = 4
+	// maxTapped is what is shown of a payload, in bytes, and of headers, in number.
+	maxTapped = 4 << 10
+)
+
+// Tapped is what a tap shows of a message. Payload is nil unless the tap may show it.
+type Tapped struct {
+	Time       time.Time      `json:"time"`
+	Stage      string         `json:"stage"`
+	Partition  string         `json:"partition"`
+	Offset     int64          `json:"offset"`
+	Subject    string         `json:"subject"`
+	Stored     time.Time      `json:"stored,omitzero"` // when the origin stored it
+	KeyBytes   int            `json:"key_bytes"`
+	ValueBytes int            `json:"value_bytes"`
+	Headers    []string       `json:"headers,omitempty"` // their names, at most 64
+	Error      string         `json:"error,omitempty"`   // why it was rejected
+	Payload    *TappedPayload `json:"payload,omitempty"`
+}
+
+// TappedPayload is what a message holds. What is no text is quoted, and what is longer than 4 KiB is cut.
+type TappedPayload struct {
+	Key     string   `json:"key,omitempty"`
+	Value   string   `json:"value"`
+	Headers []string `json:"headers,omitempty"` // as name: value
+}
+
+// Tap shows messages of a route as they pass: a sample of at most 100 a second, taken evenly from each batch. It
+// never holds the route up: what its reader does not take in time is not shown, and counted.
+type Tap struct {
+	route    *Route
+	stages   []string
+	payload  bool
+	messages chan Tapped
+	over     chan struct{} // closed when the route has ended
+	rate     *flowcontrol.Bucket
+	seen     atomic.Int64
+}
+
+// Tap begins to look at a route, at all stages if none are named. Who calls it has to Close the tap.
+func (b *Bridge) Tap(route string, payload bool, stages ...string) (*Tap, error) {
+	r, err := b.route(route)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stages {
+		if s != StageFetched && s != StageRejected {
+			return nil, fmt.Errorf("%.40q is no stage: there is %s, %s", s, StageFetched, StageRejected)
+		}
+	}
+	t := &Tap{
+		route: r, stages: stages, payload: payload, messages: make(chan Tapped, tapBuffer), over: make(chan struct{}),
+		rate: flowcontrol.NewBucket(tapRate, time.Now()),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*Tap
+	if is := r.taps.Load(); is != nil {
+		all = *is
+	}
+	switch {
+	case r.ended:
+		return nil, fmt.Errorf("route %s has ended", route)
+	case len(all) == maxTaps:
+		return nil, fmt.Errorf("route %s: %d people look at it already", route, maxTaps)
+	}
+	all = append(slices.Clone(all), t)
+	r.taps.Store(&all)
+	return t, nil
+}
+
+// Close ends the look. The reader calls it once.
+func (t *Tap) Close() {
+	r := t.route
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.taps.Load()
+	if all == nil {
+		return
+	}
+	left := slices.DeleteFunc(slices.Clone(*all), func(o *Tap) bool { return o == t })
+	if len(left) == 0 {
+		r.taps.Store(nil)
+		return
+	}
+	r.taps.Store(&left)
+}
+
+// Messages are what is shown.
+func (t *Tap) Messages() <-chan Tapped { return t.messages }
+
+// Over is closed when the route has ended.
+func (t *Tap) Over() <-chan struct{} { return t.over }
+
+// Seen is how many messages have passed at the tap's stages, shown or not.
+func (t *Tap) Seen() int64 { return t.seen.Load() }
+
+// endTaps tells the readers that nothing will come. r.mu is held.
+func (r *Route) endTaps() {
+	if all := r.taps.Load(); all != nil {
+		for _, t := range *all {
+			close(t.over)
+		}
+	}
+	r.taps.Store(nil)
+}
+
+// tap shows messages of a batch to whoever looks. It costs one load while nobody does.
+func (r *Route) tap(stage string, b *connectors.Batch, messages []connectors.Message, why error) {
+	all := r.taps.Load()
+	if all == nil {
+		return
+	}
+	now := time.Now()
+	for _, t := range *all {
+		t.show(now, stage, b, messages, why)
+	}
+}
+
+// show takes an even sample of messages, as many as the rate and the buffer have room for.
+func (t *Tap) show(now time.Time, stage string, b *connectors.Batch, messages []connectors.Message, why error) {
+	if len(t.stages) > 0 && !slices.Contains(t.stages, stage) {
+		return
+	}
+	t.seen.Add(int64(len(messages)))
+	left, _ := t.rate.Left(now)
+	n := min(int(left), cap(t.messages)-len(t.messages), len(messages))
+	if n <= 0 {
+		return
+	}
+	t.rate.Take(int64(n), now)
+	for i := range n {
+		m := t.tapped(now, stage, b, &messages[i*len(messages)/n])
+		if why != nil {
+			m.Error = shorten(why.Error())
+		}
+		select {
+		case t.messages <- m:
+		default: // another lane was faster
+		}
+	}
+}
+
+// tapped copies what is shown, for the message's memory is used again.
+func (t *Tap) tapped(now time.Time, stage string, b *connectors.Batch, m *connectors.Message) Tapped {
+	const mostHeaders = 64
+	shown := Tapped{
+		Time: now, Stage: stage, Partition: b.Partition, Offset: m.Offset, Subject: shorten(strings.Clone(m.Subject)), Stored: m.Time,
+		KeyBytes: len(m.Key), ValueBytes: len(m.Value),
+	}
+	headers := m.Headers[:min(len(m.Headers), mostHeaders)]
+	for i := range headers {
+		shown.Headers = append(shown.Headers, shorten(strings.Clone(headers[i].Key)))
+	}
+	if !t.payload {
+		return shown
+	}
+	p := &TappedPayload{Key: asText(m.Key), Value: asText(m.Value)}
+	for i := range headers {
+		p.Headers = append(p.Headers, shown.Headers[i]+": "+asText(headers[i].Value))
+	}
+	shown.Payload = p
+	return shown
+}
+
+func shorten(text string) string { return text[:min(len(text), maxTapped)] }
+
+// asText is data as text.
+func asText(data []byte) string {
+	cut := string(data[:min(len(data), maxTapped)])
+	if utf8.Valid(data) {
+		return strings.ToValidUTF8(cut, "") // the cut may have gone through a character
+	}
+	return strconv.Quote(cut)
+}
