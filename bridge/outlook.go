@@ -19,12 +19,14 @@ const (
 // outlook is how far a source is behind, and where that leads to. One goroutine.
 type outlook struct {
 	samples []sample // of the last outlookOver, oldest first
+	most    float64  // messages a second: the fastest that it was seen to read
 }
 
 // sample is what a source said at a time.
 type sample struct {
 	at   time.Time
 	lag  int64
+	read uint64        // messages fetched, ever
 	left time.Duration // until upstream removes the oldest unread message if nothing is read until then
 }
 
@@ -32,6 +34,9 @@ type sample struct {
 type forecast struct {
 	lag    int64
 	unread connectors.Unread
+	// Messages a second, as the last half minute went; known: there was time to see.
+	known                bool
+	arriving, read, most float64
 	// If the source goes on as it did.
 	caughtUp, lost time.Time
 }
@@ -50,12 +55,13 @@ func (o *outlook) look(n *run, now time.Time) {
 		return
 	}
 	f := &forecast{lag: lag}
-	if forecaster, ok := n.source.(connectors.Forecaster); ok && lag > 0 {
+	if forecaster, ok := n.source.(connectors.Forecaster); ok {
 		f.unread = forecaster.Unread()
 	}
 	o.samples = slices.DeleteFunc(o.samples, func(s sample) bool { return now.Sub(s.at) > outlookOver })
-	o.samples = append(o.samples, sample{now, lag, f.unread.Lost.Sub(now)})
+	o.samples = append(o.samples, sample{now, lag, n.route.counts.fetchedMessages.Load(), f.unread.Lost.Sub(now)})
 	o.extrapolate(f)
+	o.measure(f)
 	n.route.forecast.Store(f)
 }
 
@@ -72,6 +78,23 @@ func (o *outlook) extrapolate(f *forecast) {
 	}
 }
 
+// measureOver is how long it takes at least to know how fast messages come and are read.
+const measureOver = 5 * time.Second
+
+// measure says how fast messages came and were read.
+func (o *outlook) measure(f *forecast) {
+	first, last := o.samples[0], o.samples[len(o.samples)-1]
+	took := last.at.Sub(first.at)
+	if took < measureOver {
+		return
+	}
+	f.known = true
+	f.read = float64(last.read-first.read) / took.Seconds()
+	f.arriving = max(0, f.read+float64(last.lag-first.lag)/took.Seconds()) // less where somebody moved the position
+	o.most = max(o.most, f.read)
+	f.most = o.most
+}
+
 // after is a duration of so many seconds, of three years at most.
 func after(seconds float64) time.Duration {
 	return time.Duration(max(0, min(seconds, 1e8)) * float64(time.Second))
@@ -81,7 +104,13 @@ func after(seconds float64) time.Duration {
 // before; the same of a route that is halted and has no source.
 func (r *Route) fillUnread(s *telemetry.RouteStatus, now time.Time) {
 	f := r.forecast.Load()
-	if f == nil || f.lag == 0 {
+	if f == nil {
+		return
+	}
+	if f.known {
+		s.Pace = f.pace(now)
+	}
+	if f.lag == 0 {
 		return
 	}
 	until := func(at time.Time) *float64 {
@@ -103,4 +132,18 @@ func (r *Route) fillUnread(s *telemetry.RouteStatus, now time.Time) {
 		u.Age = &age
 	}
 	s.Unread = u
+}
+
+// pace is what `sluice whatif` begins with.
+func (f *forecast) pace(now time.Time) *telemetry.PaceStatus {
+	p := &telemetry.PaceStatus{Arriving: f.arriving, Read: f.read, Most: f.most}
+	left := f.unread.Kept
+	if !f.unread.Lost.IsZero() {
+		left = max(0, f.unread.Lost.Sub(now))
+	}
+	if left > 0 || !f.unread.Lost.IsZero() {
+		seconds := left.Seconds()
+		p.Left, p.Limit = &seconds, f.unread.Limit
+	}
+	return p
 }

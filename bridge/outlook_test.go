@@ -38,7 +38,7 @@ func TestOutlook(t *testing.T) {
 			if c.left[i] != -1 {
 				f.unread.Lost, f.unread.Limit = at.Add(time.Duration(c.left[i]*float64(time.Second))), "retention"
 			}
-			o.samples = append(o.samples, sample{at, c.lag[i], f.unread.Lost.Sub(at)})
+			o.samples = append(o.samples, sample{at, c.lag[i], 0, f.unread.Lost.Sub(at)})
 			o.extrapolate(f)
 		}
 		r := &Route{}
@@ -72,5 +72,39 @@ func TestOutlookWithoutLag(t *testing.T) {
 	r.fillUnread(&s, time.Now())
 	if s.Unread != nil {
 		t.Errorf("%+v", s.Unread)
+	}
+}
+
+// How fast messages come and are read follows from the lag and from what was read.
+func TestOutlookPace(t *testing.T) {
+	var o outlook
+	now := time.Now()
+	kept := 7 * 24 * time.Hour
+	for i, c := range []struct {
+		lag            int64
+		read           uint64
+		known          bool
+		arriving, most float64
+	}{
+		{1000, 0, false, 0, 0},
+		{1000, 100, false, 0, 0}, // too soon
+		{500, 1000, true, 50, 100},
+		{500, 1000, true, 25, 100}, // nothing came and nothing was read meanwhile, but the fastest stays
+	} {
+		at := now.Add(time.Duration([]int{0, 1, 10, 20}[i]) * time.Second)
+		f := &forecast{lag: c.lag, unread: connectors.Unread{Kept: kept, Limit: "retention"}}
+		o.samples = append(o.samples, sample{at, c.lag, c.read, 0})
+		o.measure(f)
+		if f.known != c.known || f.arriving != c.arriving || f.most != c.most {
+			t.Errorf("%d: %+v", i, f)
+		}
+		p := f.pace(at)
+		if p.Left == nil || *p.Left != kept.Seconds() || p.Limit != "retention" {
+			t.Errorf("%d: %+v", i, p)
+		}
+		f.unread.Lost = at.Add(time.Minute)
+		if p := f.pace(at); *p.Left != 60 {
+			t.Errorf("%d: left %v", i, *p.Left)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -98,6 +99,33 @@ func (c *client) open(ctx context.Context, method, path string, body []byte) (io
 	return nil, &ExitError{exitFailed, errors.New(strings.TrimSpace(string(answer)))}
 }
 
+// routes returns what the daemon says of its routes, or of those that are named.
+func (c *client) routes(ctx context.Context, named ...string) ([]routeView, error) {
+	body, err := c.get(ctx, "/status")
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Routes []routeView `json:"routes"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, exit(exitEnvironment, "what answers at %s is not sluice: %w", c.url, err)
+	}
+	if len(named) == 0 {
+		return answer.Routes, nil
+	}
+	var chosen []routeView
+	for i := range answer.Routes {
+		if slices.Contains(named, answer.Routes[i].Route) {
+			chosen = append(chosen, answer.Routes[i])
+		}
+	}
+	if len(chosen) < len(named) {
+		return nil, exit(exitFailed, "there is no route %q", named[0])
+	}
+	return chosen, nil
+}
+
 // routeView is what `status` shows of a route.
 type routeView struct {
 	Route    string      `json:"route"`
@@ -116,6 +144,7 @@ type routeView struct {
 	Lag      int64       `json:"lag"`
 	Known    bool        `json:"lag_known"`
 	Unread   *unreadView `json:"unread"`
+	Pace     *paceView   `json:"pace"`
 	Halted   *struct {
 		Reason string `json:"reason"`
 		Way    string `json:"way"`

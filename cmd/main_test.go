@@ -174,6 +174,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"status", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"resume", "a", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"resume", "a", "--drop"}, exitConfig, "add --skip"},
+		{[]string{"whatif"}, exitConfig, "Add --sink-down"},
+		{[]string{"whatif", "--sink-down", "1h", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"pause", "a"}, exitConfig, "add --reason"},
 		{[]string{"pause", "a", "--reason", "x", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},
 		{[]string{"position", "a", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},

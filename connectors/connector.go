@@ -130,7 +130,10 @@ type Unread struct {
 	Oldest time.Time
 	// Lost is when upstream removes it if nothing is fetched until then and as much is written as lately; zero:
 	// never, or it is not known.
-	Lost  time.Time
+	Lost time.Time
+	// Kept is how long upstream keeps a message that is written now, read or not, if as much is written as lately;
+	// zero: for ever, or it is not known.
+	Kept  time.Duration
 	Limit string // what removes it then, such as "retention.ms of topic orders"
 }
 

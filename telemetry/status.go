@@ -59,6 +59,9 @@ type RouteStatus struct {
 	// Unread is how far that is in time; nil: nothing is unread, or nothing is known of it.
 	Unread *UnreadStatus `json:"unread,omitempty"`
 
+	// Pace is how fast messages have come and were read; nil: not known yet.
+	Pace *PaceStatus `json:"pace,omitempty"`
+
 	Counts Counts `json:"counts"`
 
 	Guarantee string   `json:"guarantee"`
@@ -78,6 +81,17 @@ type UnreadStatus struct {
 	CaughtUp *float64 `json:"caught_up_seconds,omitempty"` // until nothing is unread, as the last half minute went
 	Loss     *float64 `json:"loss_seconds,omitempty"`      // until upstream removes the oldest, as the last half minute went
 	Limit    string   `json:"limit,omitempty"`             // what removes it, such as "retention.ms of topic orders"
+}
+
+// PaceStatus is how the last half minute went, in messages a second.
+type PaceStatus struct {
+	Arriving float64 `json:"arriving_per_second"`
+	Read     float64 `json:"read_per_second"`
+	Most     float64 `json:"most_per_second"` // the fastest that was seen since the start of the process
+	// Left is until upstream removes the oldest unread message if nothing is read from now on, or where nothing is
+	// unread, what is written now, in seconds. Nil: it never does, or that is not known.
+	Left  *float64 `json:"left_seconds,omitempty"`
+	Limit string   `json:"limit,omitempty"` // what removes it
 }
 
 // StallStatus is an episode of waiting for room that became a span. Durations are in seconds.

@@ -24,6 +24,11 @@ type retention struct {
 func (s *source) Unread() (u connectors.Unread) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, r := range s.kept {
+		if r.time > 0 && (u.Kept == 0 || r.time < u.Kept) {
+			u.Kept, u.Limit = r.time, limitOf(r.topic)
+		}
+	}
 	for _, f := range s.feeds {
 		if !f.located || f.end <= f.next || f.last.IsZero() {
 			continue
@@ -33,12 +38,14 @@ func (s *source) Unread() (u connectors.Unread) {
 		}
 		for _, r := range s.kept {
 			if lost := f.last.Add(r.time); r.topic == f.topic && r.time > 0 && (u.Lost.IsZero() || lost.Before(u.Lost)) {
-				u.Lost, u.Limit = lost, "retention.ms of topic "+r.topic
+				u.Lost, u.Limit = lost, limitOf(r.topic)
 			}
 		}
 	}
 	return u
 }
+
+func limitOf(topic string) string { return "retention.ms of topic " + topic }
 
 // noteRead keeps how old what was read last of a partition is. s.mu is held.
 func (f *feed) noteRead(messages []connectors.Message) {

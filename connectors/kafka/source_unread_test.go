@@ -49,7 +49,7 @@ func TestSourceForecasts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if u := s.Unread(); u != (connectors.Unread{}) {
+	if u := s.Unread(); u != (connectors.Unread{Kept: 7 * 24 * time.Hour, Limit: "retention.ms of topic orders"}) {
 		t.Errorf("all is read, and there is %+v", u)
 	}
 }

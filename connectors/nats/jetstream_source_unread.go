@@ -12,6 +12,8 @@ import (
 const (
 	aheadEvery = 2 * time.Second
 	paceOver   = 10 * time.Second
+	// restEvery is how often it is looked at while there is nothing to read.
+	restEvery = 30 * time.Second
 )
 
 // ahead is what a session knows of the time that is left for what was not read. One goroutine.
@@ -36,12 +38,14 @@ func (s *jetStreamSource) Unread() connectors.Unread {
 
 // lookAhead learns how old the oldest message is that was not read, and when the stream removes it.
 func (s *jetStreamSource) lookAhead(ctx context.Context, lag int64, acknowledged uint64) {
+	now, every := time.Now(), aheadEvery
 	if lag == 0 {
-		s.unread.Store(nil)
-		return
+		every = restEvery
+		if u := s.Unread(); !u.Oldest.IsZero() {
+			s.unread.Store(&connectors.Unread{Kept: u.Kept, Limit: u.Limit})
+		}
 	}
-	now := time.Now()
-	if now.Sub(s.ahead.looked) < aheadEvery {
+	if now.Sub(s.ahead.looked) < every {
 		return
 	}
 	s.ahead.looked = now
@@ -50,6 +54,12 @@ func (s *jetStreamSource) lookAhead(ctx context.Context, lag int64, acknowledged
 		return
 	}
 	position := max(uint64(s.position.Load()), acknowledged)
+	if lag == 0 {
+		u := connectors.Unread{}
+		s.ahead.keeps(&u, stream, s.ahead.pace(now, stream.State.LastSeq))
+		s.unread.Store(&u)
+		return
+	}
 	u := connectors.Unread{Oldest: stream.State.FirstTime}
 	if stamp := s.stamp.Load(); stamp > 0 && position >= stream.State.FirstSeq {
 		u.Oldest = time.Unix(0, stamp)
@@ -66,10 +76,11 @@ func (a *ahead) forecast(u *connectors.Unread, stream *streamInfo, position uint
 			u.Lost, u.Limit = at, limit
 		}
 	}
+	perSecond := a.pace(now, state.LastSeq)
+	a.keeps(u, stream, perSecond)
 	if c.MaxAge > 0 {
 		earlier(u.Oldest.Add(c.MaxAge), "max_age of the stream")
 	}
-	perSecond := a.pace(now, state.LastSeq)
 	if c.Discard != "old" || perSecond == 0 || state.Messages == 0 {
 		return
 	}
@@ -83,6 +94,28 @@ func (a *ahead) forecast(u *connectors.Unread, stream *streamInfo, position uint
 	}
 	if size := float64(state.Bytes) / float64(state.Messages); c.MaxBytes > 0 && size > 0 {
 		earlier(after(float64(c.MaxBytes)/size-unread), "max_bytes of the stream")
+	}
+}
+
+// keeps sets how long the stream keeps a message that is written now, with so many a second.
+func (a *ahead) keeps(u *connectors.Unread, stream *streamInfo, perSecond float64) {
+	c, state := &stream.Config, &stream.State
+	shorter := func(seconds float64, limit string) {
+		if kept := time.Duration(min(seconds, 1e8) * float64(time.Second)); u.Kept == 0 || kept < u.Kept {
+			u.Kept, u.Limit = kept, limit
+		}
+	}
+	if c.MaxAge > 0 {
+		shorter(c.MaxAge.Seconds(), "max_age of the stream")
+	}
+	if c.Discard != "old" || perSecond == 0 || state.Messages == 0 {
+		return
+	}
+	if c.MaxMsgs > 0 {
+		shorter(float64(c.MaxMsgs)/perSecond, "max_msgs of the stream")
+	}
+	if size := float64(state.Bytes) / float64(state.Messages); c.MaxBytes > 0 && size > 0 {
+		shorter(float64(c.MaxBytes)/size/perSecond, "max_bytes of the stream")
 	}
 }
 
