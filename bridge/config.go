@@ -41,6 +41,7 @@ type RouteConfig struct {
 	Headers       bool
 	Window        flowcontrol.Cost // the hard bound; zero fields: the defaults
 	Adaptive      bool             // below Window's messages the sink decides how many are in flight
+	Limit         Limit            // how much may be fetched a second
 	Retry         Retry
 	OnReject      Reject
 	Stale         Stale

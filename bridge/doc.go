@@ -50,6 +50,12 @@
 // and committed, and the source, which is not called, keeps its partitions or its durable. The fetcher leaves
 // whatever it waits for. A pause outlasts halts and positions that are set, and ends by Resume or with the process.
 //
+// # Limits
+//
+// What a route fetches is counted against its limit, and before a Fetch the fetcher waits until a twentieth of a
+// second's worth is free: a Fetch brings no more than is free then. Somebody wants that wait, so it is limited with
+// the cause rate, and never a stall.
+//
 // # Taps
 //
 // Who looks at a route (Bridge.Tap) sees messages after their Fetch and where they are rejected. A tap is asked once a

@@ -20,7 +20,7 @@ func (n *run) fetch() {
 	retry := backoff{Retry: n.route.cfg.Retry}
 	var need int64
 	for n.soft.Err() == nil {
-		if !n.awaitGoing() || !n.awaitRoom(need) {
+		if !n.awaitGoing() || !n.awaitRate() || !n.awaitRoom(need) {
 			continue // the run has ended, or there is more to wait for
 		}
 		n.resumeLanes()
@@ -126,6 +126,7 @@ func (n *run) room(need int64) connectors.Room {
 	if n.most > 0 {
 		free.Messages = min(free.Messages, int64(n.most))
 	}
+	free = n.route.pacer.within(free, need)
 	if free.Messages < n.asked {
 		n.asked = 0
 	}
@@ -147,6 +148,7 @@ func (n *run) admit(b *connectors.Batch) {
 		cost: flowcontrol.Cost{Messages: int64(len(b.Messages)), Bytes: b.Memory},
 	}
 	n.charge(f.cost)
+	n.route.pacer.take(f.cost, now)
 	if n.share != nil && n.asked > 0 && f.cost.Messages >= n.asked {
 		n.share.Press()
 	}

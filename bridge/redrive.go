@@ -66,7 +66,7 @@ func (r *Redrive) Of(rc RouteConfig, letters *connectors.SourceSpec) RouteConfig
 	sink := *rc.Sink
 	sink.Log = nil // what it holds of the letters' own place says nothing about a first redrive
 	rc.Sink = &sink
-	rc.OnReject, rc.HaltOnGap, rc.Stale, rc.WayBack, rc.Paused = DeadLetter, false, Stale{}, "", false
+	rc.OnReject, rc.HaltOnGap, rc.Stale, rc.WayBack, rc.Paused, rc.Limit = DeadLetter, false, Stale{}, "", false, Limit{}
 	rc.redrive = r
 	return rc
 }

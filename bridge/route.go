@@ -35,6 +35,7 @@ type Route struct {
 	sizer  *flowcontrol.Sizer                // nil unless the window is adaptive
 	share  atomic.Pointer[flowcontrol.Share] // of the run; nil without one, and unless the window is adaptive
 	clock  *flowcontrol.Clock
+	pacer  *pacer
 	counts counts
 	health health
 	left   atomic.Pointer[Left] // by the last run; nil before its end
@@ -71,7 +72,7 @@ func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog
 	log = log.With().Str("route", cfg.Name).Logger()
 	clock := flowcontrol.NewClock(flowcontrol.Disconnected, time.Now())
 	r := &Route{
-		cfg: cfg, instance: instance, drain: drain, tel: tel, log: log, clock: clock,
+		cfg: cfg, instance: instance, drain: drain, tel: tel, log: log, clock: clock, pacer: newPacer(cfg.Limit, time.Now()),
 		sampled: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
 		tracer:  noop.NewTracerProvider(),
 		ordered: make(chan struct{}, 1),

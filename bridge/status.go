@@ -46,13 +46,13 @@ func (r *Route) moving() (telemetry.RouteStatus, *run) {
 			MessagesLimit: r.cfg.Window.Messages, BytesLimit: r.cfg.Window.Bytes,
 			UncommittedLimit: uncommittedWindows * r.cfg.Window.Messages,
 		},
-		Counts: r.counts.read(),
+		Counts: r.counts.read(), Limit: r.pacer.status(),
 	}
 	if n != nil {
 		n.fillStatus(&s, health)
 		s.Owner = cmp.Or(s.Owner, describe(n.source, r.cfg.Source.Facts).Owner)
 	}
-	if s.State == flowcontrol.Paused {
+	if s.State == flowcontrol.Paused || s.Cause == flowcontrol.CauseRate {
 		s.Blocker = flowcontrol.BlockerOperator
 	}
 	r.fillUnread(&s, now)

@@ -38,6 +38,7 @@ type routes interface {
 	Pause(route string, by bridge.Operator) error
 	Resume(route string, how bridge.Resume) (*bridge.Resumed, error)
 	Positions(ctx context.Context, route string) ([]bridge.PositionStatus, error)
+	SetLimit(route string, order bridge.LimitOrder) (bridge.Limit, error)
 	Tap(route string, payload bool, stages ...string) (*bridge.Tap, error)
 	SetPosition(ctx context.Context, route string, order bridge.PositionOrder) ([]bridge.PositionMove, error)
 }
@@ -75,6 +76,7 @@ func (a *admin) answers() map[string]http.Handler {
 		"GET /assets/":                 a.guard(page.ServeHTTP),
 		"GET /debug/bundle":            a.guard(a.debugBundle),
 		"GET /routes/{name}/tap":       a.guard(a.known(a.tap)),
+		"POST /routes/{name}/limit":    a.guard(a.known(a.limit)),
 		"POST /routes/{name}/pause":    a.guard(a.known(a.pause)),
 		"POST /routes/{name}/resume":   a.guard(a.known(a.resume)),
 		"GET /routes/{name}/position":  a.guard(a.known(patient(a.positions))),

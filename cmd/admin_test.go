@@ -36,6 +36,10 @@ func (f fakeRoutes) SetPosition(_ context.Context, _ string, order bridge.Positi
 
 func (f fakeRoutes) Tap(string, bool, ...string) (*bridge.Tap, error) { return nil, errors.New("no") }
 
+func (f fakeRoutes) SetLimit(string, bridge.LimitOrder) (bridge.Limit, error) {
+	return bridge.Limit{Messages: 5}, nil
+}
+
 func (f fakeRoutes) Pause(string, bridge.Operator) error { return nil }
 
 func (f fakeRoutes) Resume(_ string, how bridge.Resume) (*bridge.Resumed, error) {
@@ -110,6 +114,10 @@ func TestAccess(t *testing.T) {
 		{"set here", "", "POST", "/routes/a/position", here, nil, 409},
 		{"set of nothing", "", "POST", "/routes/b/position", here, nil, 404},
 		{"set by a web page", "", "POST", "/routes/a/position", here, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
+		{"limit from afar", "", "POST", "/routes/a/limit", there, body(`{"messages": "5/s"}`), 403},
+		{"limit here", "", "POST", "/routes/a/limit", here, body(`{"messages": "5/s"}`), 200},
+		{"limit without one", "", "POST", "/routes/a/limit", here, nil, 400},
+		{"limit of nonsense", "", "POST", "/routes/a/limit", here, body(`{"messages": "5"}`), 400},
 		{"tap from afar", "", "GET", "/routes/a/tap", there, nil, 403},
 		{"tap without the token", "s3cret", "GET", "/routes/a/tap", here, nil, 401},
 		{"tap that is refused", "", "GET", "/routes/a/tap", here, nil, 409},

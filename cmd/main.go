@@ -97,6 +97,6 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.run(), a.validate(), a.doctor(), a.verify(), a.status(), a.top(), a.whatif(), a.tap(), a.pause(), a.resume(), a.deadLetters(), a.position(), a.debug(), a.version())
+	root.AddCommand(a.run(), a.validate(), a.doctor(), a.verify(), a.status(), a.top(), a.whatif(), a.tap(), a.pause(), a.resume(), a.limit(), a.deadLetters(), a.position(), a.debug(), a.version())
 	return root
 }

@@ -164,6 +164,7 @@ func TestOpenAPIOrders(t *testing.T) {
 		"PauseOrder": &pauseOrder{operator: who}, "PauseAnswer": &pauseAnswer{},
 		"ResumeOrder": &resumeOrder{operator: who}, "ResumeAnswer": &resumeAnswer{},
 		"PositionOrder": &positionOrder{operator: who}, "PositionAnswer": &positionAnswer{}, "Tapped": &tapLine{},
+		"LimitOrder": &limitOrder{operator: who}, "LimitAnswer": &limitAnswer{},
 	} {
 		fill(reflect.ValueOf(one).Elem())
 		if line, ok := one.(*tapLine); ok {
@@ -178,6 +179,7 @@ func TestOpenAPIOrders(t *testing.T) {
 	a := &admin{routes: fakeRoutes{{Route: "a"}}, metrics: http.NotFoundHandler()}
 	for path, c := range map[string]struct{ body, schema string }{
 		"/routes/a/pause":    {`{"why": "the stream moves"}`, "PauseAnswer"},
+		"/routes/a/limit":    {`{"messages": "5/s", "bytes": "none"}`, "LimitAnswer"},
 		"/routes/a/resume":   {``, "ResumeAnswer"},
 		"/routes/a/position": {`{"to": "earliest"}`, "PositionAnswer"},
 	} {

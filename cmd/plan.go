@@ -43,6 +43,9 @@ func printPlan(w io.Writer, cfg *config.Config) error {
 		item(w, "headers", map[bool]string{true: "default", false: "none"}[r.Headers])
 		item(w, "window", fmt.Sprintf("%d messages, %s, %s", r.Window.Messages, connectors.Size(r.Window.Bytes),
 			map[bool]string{true: "adaptive", false: "static"}[r.Adaptive]))
+		if r.Limit != (bridge.Limit{}) {
+			item(w, "limit", r.Limit.String())
+		}
 		item(w, "retry", fmt.Sprintf("%s to %s, for ever", r.Retry.Initial, r.Retry.Max))
 		item(w, "on_reject", describeReject(r.OnReject))
 		item(w, "on_gap", map[bool]string{true: "halt", false: "continue"}[r.HaltOnGap])

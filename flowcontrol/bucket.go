@@ -55,16 +55,17 @@ func (b *Bucket) Left(now time.Time) (n int64, limited bool) {
 	return int64(b.level), b.rate > 0
 }
 
-// Until returns how long it takes until so much may pass, or as much as the bucket ever holds; 0: it may now.
-func (b *Bucket) Until(n int64, now time.Time) time.Duration {
+// Until returns how long it takes until the bucket is half full, or holds 1 if that is more: less at a time makes many
+// small ones. 0: it is.
+func (b *Bucket) Until(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fill(now)
-	lacks := min(float64(n), b.depth()) - b.level
+	lacks := max(1, b.depth()/2) - b.level
 	if b.rate == 0 || lacks <= 0 {
 		return 0
 	}
-	return time.Duration(lacks/b.rate*float64(time.Second)) + 1 // rounded up
+	return time.Duration(lacks/b.rate*float64(time.Second)) + time.Microsecond // for what is rounded
 }
 
 func (b *Bucket) depth() float64 { return max(1, b.rate*bucketDepth) }

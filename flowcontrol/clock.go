@@ -64,12 +64,21 @@ func (c *Clock) Enter(state State, now time.Time) {
 }
 
 // Wait says that the source waits for room because of cause. Called again while it waits, it only
-// changes the cause.
+// changes the cause. A wait for CauseRate is as somebody wants it: it is limited, and never stalled nor part of an
+// episode.
 func (c *Clock) Wait(cause Cause, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.advance(now)
+	if c.waiting && (cause == CauseRate) != (c.cause == CauseRate) {
+		c.resume(now)
+	}
 	c.cause = cause
+	if cause == CauseRate {
+		c.waiting = true
+		c.show(Limited, now)
+		return
+	}
 	if c.waiting {
 		c.current.Cause = cause
 		return
@@ -93,11 +102,19 @@ func (c *Clock) Resume(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.advance(now)
+	c.resume(now)
+}
+
+func (c *Clock) resume(now time.Time) {
 	if !c.waiting {
 		return
 	}
-	c.waiting = false
-	c.cause = CauseNone
+	cause := c.cause
+	c.waiting, c.cause = false, CauseNone
+	if cause == CauseRate {
+		c.show(c.base, now)
+		return
+	}
 	wait := now.Sub(c.waitFrom)
 	c.current.Waited += wait
 	c.current.Longest = max(c.current.Longest, wait)
@@ -143,6 +160,8 @@ func (c *Clock) Read(now time.Time) Reading {
 	r := Reading{State: c.shown, Since: c.since, Times: c.times, Current: c.current, Last: c.last}
 	if c.waiting {
 		r.Cause = c.cause
+	}
+	if c.waits() {
 		wait := now.Sub(c.waitFrom)
 		r.Current.Waited += wait
 		r.Current.Longest = max(r.Current.Longest, wait)
@@ -154,14 +173,14 @@ func (c *Clock) Read(now time.Time) Reading {
 // an acknowledgement since the source began to wait (a wait that ended for another reason, as when other
 // routes left memory to it, is no sign of life of the sink), and ends an episode that has been quiet for a second.
 func (c *Clock) advance(now time.Time) {
-	if c.waiting && c.shown == Limited {
+	if c.waits() && c.shown == Limited {
 		turn := later(c.silent, c.lastAck).Add(c.patience)
 		if !now.Before(turn) {
 			c.show(Stalled, later(turn, c.waitFrom))
 		}
 	}
 	c.account(now)
-	if c.current.Seq != 0 && !c.waiting && now.Sub(c.current.End) >= quietAfter {
+	if c.current.Seq != 0 && !c.waits() && now.Sub(c.current.End) >= quietAfter {
 		c.last, c.current = c.current, Episode{}
 	}
 }
@@ -172,6 +191,9 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
+
+// waits reports whether a wait goes on that is part of an episode.
+func (c *Clock) waits() bool { return c.waiting && c.cause != CauseRate }
 
 // show switches to state at the moment at.
 func (c *Clock) show(state State, at time.Time) {

@@ -65,13 +65,20 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 	at := func(ticks int) time.Time { return begin.Add(time.Duration(ticks) * tick) }
 	base, waiting := Disconnected, false
 	wait, silent, ack, patience := 0, 0, -1<<40, time.Second
+	rated := false   // waits for the rate, which is in no episode
 	stalled := false // and stays so until it is answered, whatever is expected then
 	var open *Episode
 	next := 0
 	for n := 0; n <= end; n++ {
 		for ; next < len(ops) && ops[next].At == n; next++ {
 			switch op := ops[next]; {
+			case op.Do == 'w' && op.Cause == CauseRate:
+				if waiting {
+					open.End = at(n)
+				}
+				waiting, rated = false, true
 			case op.Do == 'w' && !waiting:
+				rated = false
 				waiting, wait, stalled = true, n, false
 				if ack > silent {
 					silent = n
@@ -88,6 +95,8 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 			case op.Do == 'r' && waiting:
 				waiting = false
 				open.End = at(n)
+			case op.Do == 'r':
+				rated = false
 			case op.Do == 'e':
 				base = op.State
 			case op.Do == 'a':
@@ -98,6 +107,9 @@ func sample(ops []clockOp, end int) (times [NumStates]time.Duration, now State, 
 			}
 		}
 		now = base
+		if rated {
+			now = Limited
+		}
 		if waiting {
 			now = Limited
 			stalled = stalled || time.Duration(n-max(silent, ack))*tick >= patience

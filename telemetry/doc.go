@@ -72,7 +72,8 @@
 // units and _total are appended. All carry sluice.route but the last three.
 //
 //	flowcontrol.source.time           s           counter    by flowcontrol.state; the states sum to wall time
-//	flowcontrol.wait.time             s           counter    by flowcontrol.cause and .blocker; half a second late
+//	flowcontrol.wait.time             s           counter    by flowcontrol.cause and .blocker; half a second late; without
+//	                                                         what the configured rate holds back, which is no episode
 //	flowcontrol.stalls                {stall}     counter    spans begun
 //	flowcontrol.stall.duration        s           histogram  spans ended, by flowcontrol.cause and .blocker
 //	flowcontrol.stall.age             s           gauge      of the state stalled, with cause and blocker; 0: it is not

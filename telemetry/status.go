@@ -47,6 +47,7 @@ type RouteStatus struct {
 	Ended bool `json:"ended,omitempty"`
 
 	Window   WindowStatus `json:"window"`
+	Limit    *LimitStatus `json:"limit,omitempty"`     // how much it may fetch a second; nil: any
 	InFlight []LaneStatus `json:"in_flight,omitempty"` // lanes that hold messages, the oldest first, at most 16
 
 	Stalls  []StallStatus  `json:"stalls,omitempty"`  // the latest, oldest first, at most 32; from Telemetry.Stalls
@@ -147,6 +148,12 @@ type ActionStatus struct {
 	What   string    `json:"what"`
 	Before string    `json:"before"`
 	After  string    `json:"after"`
+}
+
+// LimitStatus is how much a route may fetch a second; 0: any.
+type LimitStatus struct {
+	Messages float64 `json:"messages_per_second"`
+	Bytes    float64 `json:"bytes_per_second"`
 }
 
 // WindowStatus is the use of the window.

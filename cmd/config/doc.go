@@ -14,6 +14,7 @@
 //	    map:    {subject: "orders.{{ key }}"}      # where messages go: subject, topic, key
 //	    headers: default                          # default | none
 //	    window: {max_messages: 8192, max_bytes: 64MiB, size: static} # adaptive: as many messages as keep the sink busy
+//	    limit:  {messages: 5000/s, bytes: 20MiB/s} # how much it fetches a second; left out: any
 //	    retry:  {initial: 100ms, max: 30s}
 //	    on_reject: halt                           # halt | drop | dead_letter: a message that the sink refuses for good
 //	    on_gap: continue                          # continue | halt: source data that vanished before it was read

@@ -73,6 +73,7 @@ type routeFile struct {
 	Map        mapFile    `yaml:"map"`
 	Headers    string     `yaml:"headers"`
 	Window     windowFile `yaml:"window"`
+	Limit      limitFile  `yaml:"limit"`
 	Retry      retryFile  `yaml:"retry"`
 	OnReject   yaml.Node  `yaml:"on_reject"`
 	Stale      staleFile  `yaml:"stale"`
@@ -91,6 +92,11 @@ type mapFile struct {
 
 func (m mapFile) compile() connectors.Map {
 	return connectors.Map{Subject: m.Subject.t, Topic: m.Topic.t, Key: m.Key.t}
+}
+
+type limitFile struct {
+	Messages MessageRate `yaml:"messages"`
+	Bytes    ByteRate    `yaml:"bytes"`
 }
 
 type windowFile struct {

@@ -70,6 +70,7 @@ func (r *reader) route(s section) {
 		Name: name, Map: f.Map.compile(), Headers: f.Headers != "none", AcceptLoss: f.AcceptLoss,
 		Window:    flowcontrol.Cost{Messages: f.Window.MaxMessages, Bytes: int64(f.Window.MaxBytes)},
 		Adaptive:  f.Window.Size == "adaptive",
+		Limit:     bridge.Limit{Messages: float64(f.Limit.Messages), Bytes: float64(f.Limit.Bytes)},
 		Retry:     bridge.Retry{Initial: time.Duration(f.Retry.Initial), Max: time.Duration(f.Retry.Max)},
 		HaltOnGap: f.OnGap == "halt", Paused: f.Paused,
 	}

@@ -29,6 +29,7 @@ var (
 	sourceIdle       = wanted{"idle", "", ""}
 	sourceStarved    = wanted{"starved", "", ""}
 	sourceGone       = wanted{"disconnected", "", ""}
+	rateReached      = wanted{"limited", "rate", "operator"}
 	operatorPaused   = wanted{"paused", "", "operator"}
 	routeHalted      = wanted{"halted", "", ""}
 	partitionRefused = wanted{"flowing", "", ""}
@@ -36,7 +37,7 @@ var (
 )
 
 // faults is the table of what can go wrong, and what is to be said of it. What there is not yet is not in it:
-// the rate limit of the configuration, a mapping that takes time.
+// a mapping that takes time.
 func faults() []fault {
 	const both = "k2j j2k"
 	return []fault{
@@ -78,6 +79,10 @@ func faults() []fault {
 			{"then resumed", (*trial).resume, sinkFrozen},
 			{"then paused in the stall", (*trial).pause, operatorPaused},
 			{"and upstream killed", (*trial).cutSource, operatorPaused},
+		}, after: (*trial).thaw},
+		{name: "rate", ways: both, extra: func(*trial) string { return "    limit: {messages: 1000/s}\n" }, steps: []step{
+			{"reached", func(*trial) {}, rateReached},
+			{"and sink frozen", (*trial).freeze, sinkFrozen},
 		}, after: (*trial).thaw},
 		{name: "upstream empty", ways: both, perSecond: 1000, steps: []step{{"empty", func(tr *trial) { tr.load() }, sourceIdle}}},
 		{name: "upstream gives nothing", ways: both, steps: []step{

@@ -55,7 +55,7 @@ export function sentence(route, now) {
   const held = [CAUSES[route.cause], BLOCKERS[route.blocker]].filter(Boolean).join(', and ');
   switch (stateOf(route)) {
     case 'stalled': return `Stalled, without an acknowledgement for ${duration(now - Date.parse(route.since) + STALL_AFTER)}: ${held || 'it waits for room'}.`;
-    case 'limited': return `Limited for ${since}: ${held || 'it waits for room'}. Acknowledgements arrive: the sink sets the pace.`;
+    case 'limited': return `Limited for ${since}: ${held || 'it waits for room'}.${route.cause === 'rate' ? '' : ' Acknowledgements arrive: the sink sets the pace.'}`;
     case 'flowing': return `Messages have been flowing for ${since}.`;
     case 'idle': return `Idle for ${since}: there is nothing to read.`;
     case 'starved': return `Starved for ${since}: there is something to read, but the source brings nothing.`;
@@ -79,7 +79,8 @@ export function advice(route) {
   const state = stateOf(route);
   if (route.halted) return route.halted.way;
   if (state === 'stalled') return ADVICE[route.blocker] || '';
-  if (state === 'limited') return ['rate', 'lane'].includes(route.cause) || route.blocker !== 'sink.ack' ? ADVICE[route.blocker] || '' : 'This is healthy. If it should go faster, make the sink faster, or the window larger.';
+  if (route.cause === 'rate') return `sluice limit ${route.route} --messages none lifts the limit; --messages 1000/s sets another.`;
+  if (state === 'limited') return route.cause === 'lane' || route.blocker !== 'sink.ack' ? ADVICE[route.blocker] || '' : 'This is healthy. If it should go faster, make the sink faster, or the window larger.';
   if (state === 'disconnected') return 'Is the broker up, and does its address resolve from here? Sluice connects again by itself; nothing is dropped.';
   if (state === 'paused') return `sluice resume ${route.route} lets it go on. What is in flight is finished; nothing is lost unless upstream removes it.`;
   if (state === 'starved') return 'Look at the source: its leaders, its quotas, its log.';
