@@ -253,6 +253,9 @@ func (b *board) details(width int) []string {
 		if r.Halted != nil {
 			say("  → %s", r.Halted.Way)
 		}
+		if r.Paused != nil {
+			say("  → sluice resume %s", r.Route)
+		}
 		if r.Evidence != "" {
 			say("  evidence  %s", r.Evidence)
 		}

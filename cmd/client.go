@@ -152,12 +152,16 @@ type routeView struct {
 	Paused *pausedView `json:"paused"`
 	Counts struct {
 		Acknowledged int64 `json:"acknowledged_messages"`
+		Fetched      int64 `json:"fetched_messages"`
+		FetchedBytes int64 `json:"fetched_bytes"`
 	} `json:"counts"`
 	Window struct {
-		Messages int64 `json:"messages"`
-		Now      int64 `json:"messages_now"`
-		Limit    int64 `json:"messages_limit"`
-		Asked    int64 `json:"messages_asked"`
+		Messages   int64 `json:"messages"`
+		Bytes      int64 `json:"bytes"`
+		BytesLimit int64 `json:"bytes_limit"`
+		Now        int64 `json:"messages_now"`
+		Limit      int64 `json:"messages_limit"`
+		Asked      int64 `json:"messages_asked"`
 		// RoundTrip is how long the least in flight takes to be acknowledged, in seconds.
 		RoundTrip float64 `json:"round_trip_seconds"`
 	} `json:"window"`
@@ -227,7 +231,7 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		if r.Ended {
 			state = "ended"
 		}
-		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Paused.words(), r.Holder, r.Evidence, r.Owner, r.Detail), " · ")
+		held := strings.Join(nonEmpty(r.Cause, r.Blocker, r.Holder, r.Evidence, r.Owner, r.Detail), " · ")
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Route, r.Source, r.Sink, state,
 			now.Sub(r.Since).Round(time.Second), window, lag, humanize.Comma(r.Counts.Acknowledged), held)
 	}
@@ -244,6 +248,9 @@ func printStatus(out io.Writer, all []routeView, now time.Time) error {
 		}
 		if h := all[i].Halted; h != nil {
 			fmt.Fprintf(out, "%s is halted: %s\n  → %s\n", all[i].Route, h.Reason, h.Way)
+		}
+		if words := all[i].Paused.words(); words != "" {
+			fmt.Fprintf(out, "%s is %s\n  → sluice resume %s\n", all[i].Route, words, all[i].Route)
 		}
 	}
 	return nil

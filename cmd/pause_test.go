@@ -37,7 +37,7 @@ func TestPause(t *testing.T) {
 	for p := range 2 {
 		r.from.Put(p, connectors.Message{Value: []byte("later")})
 	}
-	has(ask(0, "status"), " paused ", "operator · paused by ", "(127.0.0.1): the stream moves")
+	has(ask(0, "status"), " paused ", "from is paused by ", "(127.0.0.1): the stream moves → sluice resume from")
 	has(ask(0, "top", "--once", "--interval", "100ms"), "‖ paused", "operator · paused by ", ": the stream moves")
 	has(ask(exitFailed, "pause", "from", "--reason", "again"), "paused already, by ")
 	if r.to.Written() != 100 {

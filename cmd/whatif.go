@@ -28,7 +28,7 @@ type prediction struct {
 	Arriving float64  `json:"arriving_per_second"`
 	Most     float64  `json:"most_per_second"`
 	Lag      int64    `json:"lag"`                         // now
-	Then     int64    `json:"lag_then"`                    // when the sink is back
+	Then     int64    `json:"lag_then"`                    // when the sink is back, beside what is in flight
 	CaughtUp *float64 `json:"caught_up_seconds,omitempty"` // after that
 	Left     *float64 `json:"left_seconds,omitempty"`      // from now until upstream removes the oldest unread message
 	Limit    string   `json:"limit,omitempty"`             // what removes it
@@ -54,11 +54,13 @@ func predict(r *routeView, down time.Duration) prediction {
 		return p
 	}
 	p.Arriving, p.Most, p.Left, p.Limit = r.Pace.Arriving, r.Pace.Most, r.Pace.Left, r.Pace.Limit
-	p.Then = r.Lag + int64(math.Round(p.Arriving*down.Seconds()))
-	if spare := p.Most - p.Arriving; p.Then == 0 || spare > p.Arriving/100 { // else no faster rate was seen
+	// The window takes some before the source has to wait.
+	room, behind := r.room(), float64(r.Lag)+p.Arriving*down.Seconds()
+	p.Then = int64(math.Round(max(0, behind-room)))
+	if spare := p.Most - p.Arriving; behind == 0 || spare > p.Arriving/10 { // else it has not been seen to read faster than they come
 		seconds := 0.0
-		if p.Then > 0 {
-			seconds = float64(p.Then) / spare
+		if behind > 0 {
+			seconds = behind / spare
 		}
 		p.CaughtUp = &seconds
 	}
@@ -72,6 +74,16 @@ func predict(r *routeView, down time.Duration) prediction {
 		p.Loss = p.Loss || down.Seconds()+float64(r.Lag)/p.Most > *p.Left+*u.Age
 	}
 	return p
+}
+
+// room is how many messages the window takes until it is full, by the sizes of those that came.
+func (r *routeView) room() float64 {
+	free := float64(max(0, r.Window.Now-r.Window.Messages))
+	if r.Counts.FetchedBytes > 0 {
+		each := float64(r.Counts.FetchedBytes) / float64(r.Counts.Fetched)
+		free = min(free, float64(max(0, r.Window.BytesLimit-r.Window.Bytes))/each)
+	}
+	return free
 }
 
 func (a *app) whatif() *cobra.Command {

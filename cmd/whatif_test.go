@@ -23,10 +23,21 @@ func TestPredict(t *testing.T) {
 		up    float64 // -1: not known
 		loss  bool
 	}{
-		"caught up, much spare":    {routeView{Known: true, Pace: pace(100, 600, seconds(7200))}, 240_000, 480, false},
-		"caught up, none seen":     {routeView{Known: true, Pace: pace(100, 100, seconds(7200))}, 240_000, -1, false},
-		"kept for too short":       {routeView{Known: true, Pace: pace(100, 600, seconds(2399))}, 240_000, 480, true},
-		"kept for ever":            {routeView{Known: true, Lag: 1000, Pace: pace(100, 600, nil)}, 241_000, 482, false},
+		"caught up, much spare":      {routeView{Known: true, Pace: pace(100, 600, seconds(7200))}, 240_000, 480, false},
+		"caught up, none seen":       {routeView{Known: true, Pace: pace(100, 100, seconds(7200))}, 240_000, -1, false},
+		"caught up, hardly any seen": {routeView{Known: true, Pace: pace(100, 109, seconds(7200))}, 240_000, -1, false},
+		"kept for too short":         {routeView{Known: true, Pace: pace(100, 600, seconds(2399))}, 240_000, 480, true},
+		"kept for ever":              {routeView{Known: true, Lag: 1000, Pace: pace(100, 600, nil)}, 241_000, 482, false},
+		"the window takes it": {func() routeView {
+			r := routeView{Known: true, Pace: pace(1, 600, seconds(1))}
+			r.Window.Now, r.Window.Messages = 8192, 192
+			return r
+		}(), 0, 4, false},
+		"the window takes some, by its bytes": {func() routeView {
+			r := routeView{Known: true, Pace: pace(100, 600, seconds(7200))}
+			r.Window.Now, r.Window.BytesLimit, r.Window.Bytes, r.Counts.Fetched, r.Counts.FetchedBytes = 8192, 1100, 100, 10, 100
+			return r
+		}(), 239_900, 480, false},
 		"nothing comes":            {routeView{Known: true, Pace: pace(0, 600, seconds(1))}, 0, 0, false},
 		"behind, read fast enough": {routeView{Known: true, Lag: 60_000, Pace: pace(0, 100, seconds(2500)), Unread: &unreadView{Age: seconds(1200)}}, 60_000, 600, false},
 		"behind, read too slowly":  {routeView{Known: true, Lag: 60_000, Pace: pace(0, 10, seconds(2500)), Unread: &unreadView{Age: seconds(1200)}}, 60_000, 6000, true},

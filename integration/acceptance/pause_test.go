@@ -42,6 +42,26 @@ func TestPauseKeepsThePlace(t *testing.T) {
 	})
 }
 
+// A route that its configuration pauses connects, is ready, reads nothing, and goes on when it is told to.
+func TestPausedFromTheStart(t *testing.T) {
+	both(t, func(s *scene, way *direction) {
+		const n = 5000
+		s.must(way.fill(s, s.ctx, 0, n, 0))
+		d := s.start(way.config(s) + "    paused: true\n")
+		d.Until(s.ctx, s.T, "paused and aware of what there is", func(r *daemon.Route) bool {
+			return r.State == "paused" && r.SourceConnected && r.SinkConnected && r.LagKnown && r.Lag == n && r.Counts.Fetched == 0
+		})
+		if code, body, err := d.Get(s.ctx, "/readyz"); err != nil || code != 200 {
+			s.Errorf("/readyz says %d %s %v", code, body, err)
+		}
+		s.do(d, "resume", s.name)
+		s.arrive("the sink", way.arrived(s), n, time.Minute)
+		s.passed(d)
+		s.end(d)
+		s.clean(way.compare(s))
+	})
+}
+
 // place is who the daemon is to the source's broker.
 func (s *scene) place(way *direction) string {
 	s.Helper()
