@@ -17,7 +17,7 @@ func natsMutants() []*mutant {
 			{"connectors/nats/convert.go", "	if m.Value == nil {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n", "	if false {\n		dst = append(dst, headerNull+\": 1\\r\\n\"...)\n"},
 		}},
 		{"reads an empty message as none", []string{"content-back"}, []edit{
-			{"connectors/nats/payload.go", "	f.data = add(e.data)\n", "	if f.data = add(e.data); len(e.data) == 0 {\n		f.data = nil\n	}\n"},
+			{"connectors/nats/arrival.go", "{ return f.body[f.headed:] }", "{ return append([]byte(nil), f.body[f.headed:]...) }"},
 		}},
 		{"does not count what a delivery takes", []string{"dead-back"}, []edit{
 			{"connectors/nats/jetstream_source_batch.go", "Memory: x.memory()", "Memory: 0"},
