@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -49,8 +50,17 @@ func (x *examined) stream(change func(*jetstream.StreamConfig)) {
 	if change != nil {
 		change(&cfg)
 	}
-	if _, err := x.js.CreateOrUpdateStream(x.Context(), cfg); err != nil {
-		x.Fatal(err)
+	const noStore = 10049 // the server still removes the files of the stream of this name that was deleted
+	for {
+		var refused *jetstream.APIError
+		_, err := x.js.CreateOrUpdateStream(x.Context(), cfg)
+		if err == nil {
+			return
+		}
+		if !errors.As(err, &refused) || refused.ErrorCode != noStore {
+			x.Fatal(err)
+		}
+		wait(x.Context(), 10*time.Millisecond)
 	}
 }
 
