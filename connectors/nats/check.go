@@ -31,14 +31,17 @@ func newExaminer(cfg *Connection, c *conn) *examiner {
 	return e
 }
 
-// user is who we are to the server, as far as the configuration says.
+// user is who we are to the server, as far as the configuration says. A name alone in a URL is a token, which is
+// nobody's business.
 func (e *examiner) user() string {
 	if e.cfg.User != "" {
 		return e.cfg.User
 	}
 	for _, s := range e.conn.options.Servers {
-		if u, err := url.Parse(s); err == nil && u.User != nil {
-			return u.User.Username()
+		if u, err := url.Parse(s); err == nil {
+			if _, named := u.User.Password(); named {
+				return u.User.Username()
+			}
 		}
 	}
 	return ""

@@ -124,6 +124,28 @@ func TestExamineSink(t *testing.T) {
 	}
 }
 
+// A server's URL may hold a token, which no check names and no command shows.
+func TestExamineShowsNoToken(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.Authorization = "CANARY-token" })
+	for _, token := range []string{"CANARY-token", "CANARY-wrong"} {
+		spec := connectortest.SourceSpec(t, JetStream(), fmt.Sprintf("servers: %q\nstream: S\ndurable: d", strings.Replace(s.ClientURL(), "//", "//"+token+"@", 1)))
+		e, err := spec.Examine(connectors.Env{Route: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range e.Checks {
+			if strings.Contains(c.About, "CANARY") {
+				t.Errorf("%s is about %s", c.Code, c.About)
+			}
+		}
+		found := connectortest.Examine(t, e, nil)
+		if text := fmt.Sprint(found); len(connectortest.Bad(found)) == 0 || strings.Contains(text, "CANARY") {
+			t.Error(text)
+		}
+	}
+}
+
 // The stream's own bound on a message counts where it is below the server's.
 func TestExamineLargest(t *testing.T) {
 	t.Parallel()
