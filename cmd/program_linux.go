@@ -32,7 +32,8 @@ func releaseProgram() {
 type mapping struct{ from, to uintptr }
 
 // programMaps returns where a program is mapped, by smaps (proc_pid_smaps(5)): those mappings that are read-only
-// and of which every page is the file's: what a loader or a debugger has changed is anonymous, and would be lost.
+// and of which every page is the file's: what a loader or a debugger has changed is anonymous, in memory or swapped
+// out, and would be lost.
 func programMaps(smaps io.Reader, program string) (found []mapping) {
 	var at mapping
 	candidate := false
@@ -40,7 +41,11 @@ func programMaps(smaps io.Reader, program string) (found []mapping) {
 		line := lines.Text()
 		name, value, _ := strings.Cut(line, " ")
 		if strings.HasSuffix(name, ":") {
-			if candidate && name == "Anonymous:" && strings.TrimSpace(value) == "0 kB" {
+			none := strings.TrimSpace(value) == "0 kB"
+			switch {
+			case name == "Anonymous:":
+				candidate = candidate && none
+			case name == "Swap:" && candidate && none: // it stands behind the other
 				found = append(found, at)
 			}
 			continue
