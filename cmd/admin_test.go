@@ -164,6 +164,8 @@ func TestReady(t *testing.T) {
 		{"stalled", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, SinkConnected: true, State: flowcontrol.Stalled}, ""},
 		{"limited", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, SinkConnected: true, State: flowcontrol.Limited}, ""},
 		{"standby", telemetry.RouteStatus{State: flowcontrol.Standby}, ""},
+		{"standby, paused", telemetry.RouteStatus{State: flowcontrol.Paused, Owner: "other"}, ""},
+		{"paused, never connected", telemetry.RouteStatus{State: flowcontrol.Paused, SourceConnected: true}, "sink.disconnected"},
 		{"away for a moment", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, Down: now.Add(-29 * time.Second)}, ""},
 		{"away for long", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, Down: now.Add(-30 * time.Second)}, "sink.disconnected"},
 		{"halted", telemetry.RouteStatus{EverConnected: true, SourceConnected: true, SinkConnected: true, State: flowcontrol.Halted, Down: now.Add(-time.Minute)}, "halted"},

@@ -19,13 +19,14 @@ type waiting struct {
 }
 
 // notReady returns the routes that keep the process from being ready. A route that is limited, stalled
-// or standing by is ready: it does what it should.
+// or standing by, paused or not, is ready: it does what it should.
 func notReady(all []telemetry.RouteStatus, now time.Time) []waiting {
 	var waits []waiting
 	for i := range all {
 		s := &all[i]
 		away := !s.Down.IsZero() && now.Sub(s.Down) >= patience
-		if s.Ended || s.State == flowcontrol.Standby || s.EverConnected && !away {
+		standby := s.State == flowcontrol.Standby || s.State == flowcontrol.Paused && s.Owner != ""
+		if s.Ended || standby || s.EverConnected && !away {
 			continue
 		}
 		waits = append(waits, waiting{Route: s.Route, Blocker: holder(s), Since: s.Down})
