@@ -22,7 +22,7 @@ func NewBucket(rate float64, now time.Time) *Bucket {
 	return &Bucket{rate: rate, level: max(1, rate*bucketDepth), at: now}
 }
 
-// Set changes the rate. A debt stays.
+// Set changes the rate. A debt stays, but where there was no rate there is none.
 func (b *Bucket) Set(rate float64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,6 +71,9 @@ func (b *Bucket) Until(now time.Time) time.Duration {
 func (b *Bucket) depth() float64 { return max(1, b.rate*bucketDepth) }
 
 func (b *Bucket) fill(now time.Time) {
+	if b.rate == 0 {
+		b.level = b.depth()
+	}
 	if d := now.Sub(b.at); d > 0 {
 		b.level, b.at = min(b.level+d.Seconds()*b.rate, b.depth()), now
 	}

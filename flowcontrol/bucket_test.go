@@ -48,4 +48,8 @@ func TestBucketSet(t *testing.T) {
 	if _, limited := b.Left(now); limited || b.Until(now) != 0 {
 		t.Error("no rate is a limit")
 	}
+	b.Set(100, now.Add(time.Hour))
+	if d := b.Until(now.Add(time.Hour)).Round(time.Millisecond); d != 40*time.Millisecond {
+		t.Errorf("after an hour without a rate it waits %v", d)
+	}
 }
