@@ -7,8 +7,8 @@ import (
 )
 
 // redact renders documents for people who must not see a secret: with placeholders filled in, as they were
-// understood, and stars for all that stands under a key of a secret, in telemetry.headers or in a URL to log in with,
-// and for whatever equals a secret. What a file holds is shown as its placeholder.
+// understood, and stars for all that stands under a key of a secret, in telemetry.headers or in a URL or an address to log in
+// with, and for whatever equals a secret. What a file holds is shown as its placeholder.
 func (r *reader) redact(docs []*document) string {
 	var out strings.Builder
 	for _, d := range docs {
@@ -31,7 +31,7 @@ func (r *reader) redacted(d *document, n *yaml.Node, secret bool) *yaml.Node {
 	case secret && n.Value != "":
 		c.Value, c.Tag, c.Style = "***", "!!str", yaml.DoubleQuotedStyle
 	default:
-		c.Value = secretInURL.ReplaceAllString(r.hide(n.Value), "://$1***@")
+		c.Value = hideInURLs(r.hide(n.Value))
 	}
 	for i, child := range n.Content {
 		hidden := secret

@@ -21,9 +21,9 @@ connections:
 routes:
   one:
     source: {kafka: {brokers: ["${BROKER}"], password: CAN, topics: ["${file:topic}"], group: g}}
-    sink: {jetstream: {brokers: ["a:1"], password: "CANARY-line\nCANARY-more", stream: T}}
+    sink: {jetstream: {brokers: ["a:1", "me:CANARY-@bare@b:2", "CANARY-bare@c:3,d:4"], password: "CANARY-line\nCANARY-more", stream: T}}
 admin: {token: "${TOKEN}", listen: "off"}
-telemetry: {endpoint: "http://me:CANARY-url@localhost:4317", headers: {x-key: CANARY-header, plain: "${UNSET:-CANARY-default}"}}
+telemetry: {endpoint: "http://me:CANARY-url@localhost:4317/v1?a=b&token=CANARY%2Bparameter", headers: {x-key: CANARY-header, plain: "${UNSET:-CANARY-default}"}}
 `,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -35,12 +35,12 @@ telemetry: {endpoint: "http://me:CANARY-url@localhost:4317", headers: {x-key: CA
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"c:3", "username: me", `password: "***"`, "${file:" + filepath.Join(dir, "pass") + "}", "x-key: \"***\"", "group: g", "://me:***@localhost:4317", "# " + file} {
+	for _, want := range []string{"c:3", "username: me", `password: "***"`, "${file:" + filepath.Join(dir, "pass") + "}", "x-key: \"***\"", "group: g", "://me:***@localhost:4317/v1?a=b&token=***", "me:***@b:2", "***@c:3,d:4", "# " + file} {
 		if !strings.Contains(cfg.Redacted, want) {
 			t.Errorf("no %q in\n%s", want, cfg.Redacted)
 		}
 	}
-	for _, secret := range []string{"CANARY-f", "CANARY-c", "CANARY-l", "CANARY-m", "CANARY-t", "CANARY-url", "CANARY-h", "CANARY-d", "CANARY-n", "password: CAN"} {
+	for _, secret := range []string{"CANARY-f", "CANARY-c", "CANARY-l", "CANARY-m", "CANARY-t", "CANARY-url", "CANARY-h", "CANARY-d", "CANARY-n", "CANARY-b", "CANARY-@", "CANARY%", "bare@", "password: CAN"} {
 		if strings.Contains(cfg.Redacted, secret) {
 			t.Errorf("%s in\n%s", secret, cfg.Redacted)
 		}

@@ -22,7 +22,10 @@ var (
 	secretRest = regexp.MustCompile(`(?i)((?:password|passwd|token|secret|seed)["']?\s*:\s*).+`)
 	// secretInURL finds who logs in by a URL: a name with a password, or a token.
 	secretInURL = regexp.MustCompile(`://(?:([^\s:@/"']*:)[^\s"']+|[^\s:@/"']+)@`)
-	defaultWord = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*:-([^}]*)\}`)
+	// secretInAddress does so in a list of addresses without a scheme. A token is known by the port behind it.
+	secretInAddress = regexp.MustCompile(`(^|[\s,"'\[])(?:([^\s:@/"',\[]*:)(?:[^\s/"',]|/[^\s/"',])[^\s"',]*@|[^\s:@/"',\[]+@([^\s:@/"',]+:\d))`)
+	parameter       = regexp.MustCompile(`([?&]([^\s=&#"']+)=)[^\s&#"']+`)
+	defaultWord     = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*:-([^}]*)\}`)
 )
 
 // secretKey reports whether what stands under a key is nobody's business, also where the key is misspelt.
@@ -92,10 +95,23 @@ func (s *secrets) hide(text string) string {
 	return text
 }
 
+// hideInURLs replaces who logs in by a URL or an address, and the secret parameters of a URL.
+func hideInURLs(text string) string {
+	text = secretInURL.ReplaceAllString(text, "://$1***@")
+	text = secretInAddress.ReplaceAllString(text, "$1$2***@$3")
+	return parameter.ReplaceAllStringFunc(text, func(s string) string {
+		m := parameter.FindStringSubmatch(s)
+		if !secretKey(m[2]) {
+			return s
+		}
+		return m[1] + "***"
+	})
+}
+
 // mask hides the secrets of a line that are recognized by their key. parsed says that the line is of a
 // file that is YAML, whose values are known.
 func mask(line string, parsed bool) string {
-	line = secretInURL.ReplaceAllString(line, "://$1***@")
+	line = hideInURLs(line)
 	if !parsed {
 		return secretRest.ReplaceAllString(line, "$1***")
 	}
