@@ -22,11 +22,11 @@ const (
 const (
 	// tapRate is how many messages a second a tap shows at most: more than anybody reads.
 	tapRate = 100
-	// tapBuffer is how many messages wait for a slow reader.
-	tapBuffer = 256
+	// tapBuffer is how many messages wait for a slow reader: with all that is shown of each, some 3 MiB at most.
+	tapBuffer = 64
 	// maxTaps is how many people may look at a route at once.
 	maxTaps = 4
-	// maxTapped is what is shown of a payload, in bytes, and of headers, in number.
+	// maxTapped is what is shown of a key, of a value, and of all headers together, in bytes.
 	maxTapped = 4 << 10
 )
 
@@ -40,12 +40,13 @@ type Tapped struct {
 	Stored     time.Time      `json:"stored,omitzero"` // when the origin stored it
 	KeyBytes   int            `json:"key_bytes"`
 	ValueBytes int            `json:"value_bytes"`
-	Headers    []string       `json:"headers,omitempty"` // their names, at most 64
+	Headers    []string       `json:"headers,omitempty"` // their names, at most 64, as far as there is room; see TappedPayload
 	Error      string         `json:"error,omitempty"`   // why it was rejected
 	Payload    *TappedPayload `json:"payload,omitempty"`
 }
 
-// TappedPayload is what a message holds. What is no text is quoted, and what is longer than 4 KiB is cut.
+// TappedPayload is what a message holds. What is no text is quoted. A key, a value and all headers together are cut
+// at 4 KiB.
 type TappedPayload struct {
 	Key     string   `json:"key,omitempty"`
 	Value   string   `json:"value"`
@@ -175,26 +176,31 @@ func (t *Tap) tapped(now time.Time, stage string, b *connectors.Batch, m *connec
 		Time: now, Stage: stage, Partition: b.Partition, Offset: m.Offset, Subject: shorten(strings.Clone(m.Subject)), Stored: m.Time,
 		KeyBytes: len(m.Key), ValueBytes: len(m.Value),
 	}
-	headers := m.Headers[:min(len(m.Headers), mostHeaders)]
-	for i := range headers {
-		shown.Headers = append(shown.Headers, shorten(strings.Clone(headers[i].Key)))
+	if t.payload {
+		shown.Payload = &TappedPayload{Key: asText(m.Key, maxTapped), Value: asText(m.Value, maxTapped)}
 	}
-	if !t.payload {
-		return shown
+	left := maxTapped
+	for i := range min(len(m.Headers), mostHeaders) {
+		if left == 0 {
+			break
+		}
+		h := &m.Headers[i]
+		name := strings.Clone(h.Key[:min(len(h.Key), left)])
+		shown.Headers = append(shown.Headers, name)
+		left -= len(name)
+		if p := shown.Payload; p != nil {
+			p.Headers = append(p.Headers, name+": "+asText(h.Value, left))
+			left -= min(len(h.Value), left)
+		}
 	}
-	p := &TappedPayload{Key: asText(m.Key), Value: asText(m.Value)}
-	for i := range headers {
-		p.Headers = append(p.Headers, shown.Headers[i]+": "+asText(headers[i].Value))
-	}
-	shown.Payload = p
 	return shown
 }
 
 func shorten(text string) string { return text[:min(len(text), maxTapped)] }
 
-// asText is data as text.
-func asText(data []byte) string {
-	cut := string(data[:min(len(data), maxTapped)])
+// asText is the beginning of data as text, of most bytes.
+func asText(data []byte, most int) string {
+	cut := string(data[:min(len(data), most)])
 	if utf8.Valid(data) {
 		return strings.ToValidUTF8(cut, "") // the cut may have gone through a character
 	}

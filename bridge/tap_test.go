@@ -145,6 +145,29 @@ func TestTapRate(t *testing.T) {
 	})
 }
 
+// TestTapBound: whatever a message holds, a tap keeps little of it.
+func TestTapBound(t *testing.T) {
+	s := start(t, between(connectortest.NewTopic("orders", 1), connectortest.NewTopic("out", 0)))
+	defer s.end()
+	tap, err := s.Tap("orders", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tap.Close()
+	large := bytes.Repeat([]byte{0xff}, 64<<10)
+	m := connectors.Message{Key: large, Value: large, Headers: []connectors.Header{{Key: "first", Value: []byte("of some")}}}
+	for range 100 {
+		m.Headers = append(m.Headers, connectors.Header{Key: strings.Repeat("x", 1000), Value: large[:1000]})
+	}
+	b := &connectors.Batch{Partition: "orders/0", Messages: []connectors.Message{m}}
+	s.routes[0].tap(StageFetched, b, b.Messages, nil)
+	got := <-tap.Messages()
+	text, err := json.Marshal(got)
+	if n := len(got.Headers); err != nil || len(text) > 100_000 || n < 2 || n > 4 || got.Payload.Headers[0] != "first: of some" {
+		t.Errorf("%d bytes, %d headers", len(text), len(got.Headers))
+	}
+}
+
 // TestTapCost: nobody who looks costs nothing, and nobody who reads costs no memory.
 func TestTapCost(t *testing.T) {
 	s := start(t, between(connectortest.NewTopic("orders", 1), connectortest.NewTopic("out", 0)))

@@ -48,7 +48,7 @@ func (a *app) tap() *cobra.Command {
 		Long: "Shows messages of a route as they pass: those that its source has returned and those that were rejected. It\n" +
 			"is a sample of at most 100 a second, and never holds the route up; the last line says how many were not\n" +
 			"shown. Keys, values and what headers hold are shown only where the daemon's configuration says\n" +
-			"admin: {tap: payload}.",
+			"admin: {tap: payload}; but why one was rejected may name the subject or topic that was made of its key.",
 		Args: cobra.ExactArgs(1),
 	}
 	cl := a.clientFlags(c)
@@ -69,7 +69,7 @@ func (a *app) tap() *cobra.Command {
 		}
 		defer answer.Close()
 		lines := bufio.NewScanner(answer)
-		lines.Buffer(nil, 4<<20) // a payload of 4 KiB and 64 headers of as much, escaped
+		lines.Buffer(nil, 4<<20) // what a message holds is cut, and escaped
 		var last tapLine
 		for lines.Scan() {
 			last = tapLine{}
