@@ -21,7 +21,8 @@ type Check struct {
 	Code  string // what is asked: the kind of broker and a word, such as kafka.advertised. It lasts: runbooks name it
 	About string // of what, such as "topic orders of kafka localhost:9092"
 	// Connection says that it is about the connection alone, not about what the end wants of it: where another end
-	// has the same check, by Code and About, it is asked once for both, on the connection of the first.
+	// has the same check, by Code and About, it is asked once for both, on the connection of the first, unless the
+	// configuration gives the two connections names of their own.
 	Connection bool
 	// After are the codes of earlier checks of the same end: where one of them has failed or was skipped, this
 	// one is skipped.

@@ -85,6 +85,18 @@ func TestWalkAsksOnce(t *testing.T) {
 	}
 }
 
+// Two connections to the same place are asked both: the password of one may be wrong.
+func TestWalkAsksEachConnection(t *testing.T) {
+	asked := map[string]int{}
+	got := walk(t, &Walk{}, func(w *Walk) {
+		w.Chain(t.Context(), Place{Connection: "connections.a"}, chain("k", nil, asked)[:2])
+		w.Chain(t.Context(), Place{Connection: "connections.b"}, chain("k", []string{"k.dns"}, asked)[:2])
+	})
+	if asked["k.dns"] != 2 || asked["k.tcp"] != 1 || !strings.Contains(got, "connections.b\n  ✗ k.dns") || !strings.Contains(got, "first: k.tcp\n") {
+		t.Errorf("%v %s", asked, got)
+	}
+}
+
 // Only asks what is named, or all of a kind, and what that depends on.
 func TestWalkOnly(t *testing.T) {
 	for only, want := range map[string][]string{

@@ -24,8 +24,8 @@ type Walk struct {
 	skipped map[question]bool
 }
 
-// question is what is asked once.
-type question struct{ code, about string }
+// question is what is asked once. Connections of other names may log in with other passwords.
+type question struct{ code, about, connection string }
 
 // Place is where a chain stands in the configuration.
 type Place struct {
@@ -48,7 +48,7 @@ func (w *Walk) Chain(ctx context.Context, at Place, checks []connectors.Check) {
 			w.skip(c, at, root)
 			continue
 		}
-		found, known := w.ask(ctx, c)
+		found, known := w.ask(ctx, c, at)
 		for _, f := range found {
 			if f.Level == connectors.Failed {
 				failed[c.Code] = c.Code
@@ -70,8 +70,8 @@ func firstOf(failed map[string]string, codes []string) string {
 }
 
 // ask asks a check unless it is of a connection and was asked for another end.
-func (w *Walk) ask(ctx context.Context, c *connectors.Check) (found []connectors.Finding, known bool) {
-	q := question{c.Code, c.About}
+func (w *Walk) ask(ctx context.Context, c *connectors.Check, at Place) (found []connectors.Finding, known bool) {
+	q := question{c.Code, c.About, at.Connection}
 	if found, known = w.asked[q]; known && c.Connection {
 		return found, true
 	}
@@ -90,7 +90,7 @@ func (w *Walk) ask(ctx context.Context, c *connectors.Check) (found []connectors
 
 // skip tells that a check was not asked, and of one of a connection once.
 func (w *Walk) skip(c *connectors.Check, at Place, root string) {
-	q := question{c.Code, c.About}
+	q := question{c.Code, c.About, at.Connection}
 	if c.Connection && w.skipped[q] {
 		return
 	}
