@@ -15,11 +15,12 @@ import (
 // connects fails the test.
 
 type fakeConnection struct {
-	Brokers  []string        `yaml:"brokers"`
-	Username string          `yaml:"username"`
-	Password string          `yaml:"password"`
-	TLS      *fakeTLS        `yaml:"tls"`
-	Buffer   connectors.Size `yaml:"buffer"`
+	Brokers  []string          `yaml:"brokers"`
+	Username string            `yaml:"username"`
+	Password string            `yaml:"password"`
+	PIN      connectors.Secret `yaml:"pin"`
+	TLS      *fakeTLS          `yaml:"tls"`
+	Buffer   connectors.Size   `yaml:"buffer"`
 }
 
 type fakeTLS struct {

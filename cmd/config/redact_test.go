@@ -17,7 +17,7 @@ func TestRedacted(t *testing.T) {
 		file: `
 # password: CANARY-comment
 connections:
-  fake: {kafka: {brokers: ["a:1", "b:2"], username: me, password: &p "${file:pass}"}}
+  fake: {kafka: {brokers: ["a:1", "b:2"], username: me, password: &p "${file:pass}", pin: CANARY-pin}}
 routes:
   one:
     source: {kafka: {brokers: ["${BROKER}"], password: CAN, topics: ["${file:topic}"], group: g}}
@@ -40,7 +40,7 @@ telemetry: {endpoint: "http://me:CANARY-url@localhost:4317/v1?a=b&token=CANARY%2
 			t.Errorf("no %q in\n%s", want, cfg.Redacted)
 		}
 	}
-	for _, secret := range []string{"CANARY-f", "CANARY-c", "CANARY-l", "CANARY-m", "CANARY-t", "CANARY-url", "CANARY-h", "CANARY-d", "CANARY-n", "CANARY-b", "CANARY-@", "CANARY%", "bare@", "password: CAN"} {
+	for _, secret := range []string{"CANARY-f", "CANARY-c", "CANARY-l", "CANARY-m", "CANARY-t", "CANARY-url", "CANARY-h", "CANARY-d", "CANARY-n", "CANARY-p", "CANARY-b", "CANARY-@", "CANARY%", "bare@", "password: CAN"} {
 		if strings.Contains(cfg.Redacted, secret) {
 			t.Errorf("%s in\n%s", secret, cfg.Redacted)
 		}

@@ -78,22 +78,22 @@ func (l *lint) decode(s section, into any) {
 	default:
 		l.add(s.at(), codeValue, "", "%s: %s", s.path, err)
 	}
-	s.doc.keepFiles(s.value, reflect.ValueOf(into).Elem())
+	l.keepSecrets(s.doc, s.value, reflect.ValueOf(into).Elem())
 }
 
-// keepFiles has the secrets of a struct that was loaded from n stay what their files hold, instead of
-// what they held when they were read.
-func (d *document) keepFiles(n *yaml.Node, v reflect.Value) {
+// keepSecrets notes the secrets of a struct that was loaded from n, whatever their keys are called, and has those of
+// files stay what their files hold, instead of what they held when they were read.
+func (l *lint) keepSecrets(d *document, n *yaml.Node, v reflect.Value) {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
-	if v.Kind() != reflect.Struct || len(d.files) == 0 {
+	if v.Kind() != reflect.Struct {
 		return
 	}
 	for i := range v.NumField() {
 		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
 		if slices.Contains(strings.Split(options, ","), "inline") {
-			d.keepFiles(n, v.Field(i))
+			l.keepSecrets(d, n, v.Field(i))
 			continue
 		}
 		_, value := find(n, name)
@@ -101,11 +101,14 @@ func (d *document) keepFiles(n *yaml.Node, v reflect.Value) {
 			continue
 		}
 		secret, ok := v.Field(i).Addr().Interface().(*connectors.Secret)
-		if path, inFile := d.files[value]; ok && inFile {
+		path, inFile := d.files[value]
+		switch {
+		case !ok:
+			l.keepSecrets(d, value, v.Field(i))
+		case inFile:
 			*secret = connectors.SecretFile(path)
-		}
-		if !ok {
-			d.keepFiles(value, v.Field(i))
+		default:
+			l.addAll(value)
 		}
 	}
 }
