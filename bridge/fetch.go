@@ -104,14 +104,20 @@ func (n *run) fetchOne(need int64) (*connectors.Batch, error) {
 		n.resumeLanes()
 		ctx = interrupted
 	}
-	defer func() {
-		if n.laneWait.Swap(false) {
-			n.route.clock.Resume(time.Now())
-		}
-	}()
 	n.fetching.Store(time.Now().UnixNano())
-	defer n.fetching.Store(0)
+	defer n.endFetch()
 	return n.source.Fetch(ctx, n.room(need))
+}
+
+// endFetch says that no Fetch is out, and ends the wait that the monitor has put down to it.
+func (n *run) endFetch() {
+	n.laneMu.Lock()
+	defer n.laneMu.Unlock()
+	n.fetching.Store(0)
+	if n.laneWait {
+		n.laneWait = false
+		n.route.clock.Resume(time.Now())
+	}
 }
 
 // room is what a Fetch may bring. With several lanes one answer takes a quarter of the window at most,

@@ -42,11 +42,13 @@ func (n *run) noteWaiting(now time.Time) {
 		lag, known = l.Lag()
 	}
 	if (lag > 0 || !known) && n.lanesPaused() {
-		// There is something to read, and what cannot be fetched is what stuck lanes hold back.
-		n.route.clock.Wait(flowcontrol.CauseLane, now)
-		n.laneWait.Store(true)
-		if n.fetching.Load() != since && n.laneWait.Swap(false) { // the Fetch has returned meanwhile, and there may be no other
-			n.route.clock.Resume(now)
+		// There is something to read, and what cannot be fetched is what stuck lanes hold back. If the Fetch has
+		// returned meanwhile, the fetcher may wait for something else.
+		n.laneMu.Lock()
+		defer n.laneMu.Unlock()
+		if n.fetching.Load() == since {
+			n.route.clock.Wait(flowcontrol.CauseLane, now)
+			n.laneWait = true
 		}
 		return
 	}

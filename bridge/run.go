@@ -46,7 +46,8 @@ type run struct {
 	going     context.Context                    // ends the waits and the Fetch of the fetcher: when soft does, or the operator pauses the route; the fetcher's
 	stopGoing atomic.Pointer[context.CancelFunc] // nil before the first Fetch
 	fetching  atomic.Int64                       // since when a Fetch is out, in Unix nanoseconds; 0: none is
-	laneWait  atomic.Bool                        // while a Fetch is out, the clock waits for stuck lanes
+	laneMu    sync.Mutex                         // held to end a Fetch, and to put a wait down to it
+	laneWait  bool                               // while a Fetch is out, the clock waits for stuck lanes; with laneMu held
 	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused
 	paused    []*partition                       // lanes that are full; only the fetcher looks
 	asked     int64                              // messages that the Fetch may bring if that is all that the limit of the window allows, else 0; the fetcher's
