@@ -79,10 +79,10 @@ export function advice(route) {
   const state = stateOf(route);
   if (route.halted) return route.halted.way;
   if (state === 'stalled') return ADVICE[route.blocker] || '';
-  if (route.cause === 'rate') return `sluice limit ${route.route} --messages none lifts the limit; --messages 1000/s sets another.`;
+  if (route.cause === 'rate') return `sluice limit ${route.route} --messages none --bytes none lifts the limit; --messages 1000/s sets another.`;
   if (state === 'limited') return route.cause === 'lane' || route.blocker !== 'sink.ack' ? ADVICE[route.blocker] || '' : 'This is healthy. If it should go faster, make the sink faster, or the window larger.';
   if (state === 'disconnected') return 'Is the broker up, and does its address resolve from here? Sluice connects again by itself; nothing is dropped.';
-  if (state === 'paused') return `sluice resume ${route.route} lets it go on. What is in flight is finished; nothing is lost unless upstream removes it.`;
+  if (route.paused && state === 'paused') return `sluice resume ${route.route} lets it go on. What is in flight is finished; nothing is lost unless upstream removes it.`;
   if (state === 'starved') return 'Look at the source: its leaders, its quotas, its log.';
   return '';
 }
