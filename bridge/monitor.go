@@ -18,6 +18,7 @@ const (
 func (n *run) monitor(lanesDone <-chan struct{}) {
 	timer := time.NewTimer(connectors.UntilTick(lookEvery))
 	defer timer.Stop()
+	n.route.outlook.samples = nil // between two runs a position may have been set
 	for {
 		select {
 		case <-lanesDone:

@@ -3,9 +3,11 @@ package bridge
 import (
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/connectortest"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
 )
@@ -107,4 +109,25 @@ func TestOutlookPace(t *testing.T) {
 			t.Errorf("%d: left %v", i, *p.Left)
 		}
 	}
+}
+
+// TestOutlookBeginsAnew: where an operator sets a position back, nothing has come for that.
+func TestOutlookBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := timed(1, 100)
+		s := start(t, between(source, connectortest.NewTopic("out", 0)))
+		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100 })
+		time.Sleep(10 * time.Second)
+		if err := s.Pause("orders", ann); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.SetPosition(t.Context(), "orders", PositionOrder{To: "earliest", By: ann}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(measureOver + 2*outlookEvery)
+		if now := s.Status()[0]; now.Lag != 100 || now.Pace == nil || now.Pace.Arriving != 0 {
+			t.Errorf("%d behind, %+v", now.Lag, now.Pace)
+		}
+		s.end()
+	})
 }
