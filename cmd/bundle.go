@@ -45,7 +45,9 @@ func (a *app) bundle() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), bundlePatience)
 		defer cancel()
-		body, err := cl.call(ctx, http.MethodGet, "/debug/bundle?"+url.Values{"who": {who.Who}, "why": {who.Why}}.Encode(), nil)
+		query := url.Values{}
+		who.add(query)
+		body, err := cl.call(ctx, http.MethodGet, "/debug/bundle?"+query.Encode(), nil)
 		if err != nil {
 			return err
 		}
@@ -86,9 +88,8 @@ type history struct {
 
 // debugBundle answers with the archive. It is made in memory: what the daemon knows of itself is some megabytes.
 func (a *admin) debugBundle(w http.ResponseWriter, r *http.Request) {
-	who := operator{Who: r.FormValue("who"), Why: r.FormValue("why")}
 	archive, err := a.archive(r.Context(), time.Now())
-	a.audit(a.operator(&who, r), "debug bundle", err)
+	a.audit(a.operator(queried(r), r), "debug bundle", err)
 	if err != nil {
 		writeText(w, http.StatusInternalServerError, err.Error()+"\n")
 		return

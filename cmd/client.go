@@ -70,6 +70,14 @@ func (c *client) call(ctx context.Context, method, path string, body []byte) ([]
 	return answer, nil
 }
 
+// decode reads an answer. Its error has the exit code that fits.
+func (c *client) decode(body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return exit(exitEnvironment, "what answers at %s is not sluice: %w", c.url, err)
+	}
+	return nil
+}
+
 // open asks the daemon, and returns its answer as it comes.
 func (c *client) open(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
 	base := c.url
@@ -108,8 +116,8 @@ func (c *client) routes(ctx context.Context, named ...string) ([]routeView, erro
 	var answer struct {
 		Routes []routeView `json:"routes"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, exit(exitEnvironment, "what answers at %s is not sluice: %w", c.url, err)
+	if err := c.decode(body, &answer); err != nil {
+		return nil, err
 	}
 	if len(named) == 0 {
 		return answer.Routes, nil
@@ -192,8 +200,8 @@ func (a *app) status() *cobra.Command {
 		var answer struct {
 			Routes []routeView `json:"routes"`
 		}
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return exit(exitEnvironment, "what answers at %s is not sluice: %w", cl.url, err)
+		if err := cl.decode(body, &answer); err != nil {
+			return err
 		}
 		if asJSON {
 			_, err = a.stdout.Write(body)

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -63,8 +62,8 @@ func (a *app) limit() *cobra.Command {
 			return err
 		}
 		var answer limitAnswer
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return exit(exitEnvironment, "what answers at %s is not sluice: %w", cl.url, err)
+		if err := cl.decode(body, &answer); err != nil {
+			return err
 		}
 		// Neither fails.
 		m, _ := answer.Messages.MarshalText()

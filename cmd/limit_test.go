@@ -18,19 +18,11 @@ log: {format: json}
 	address, _, _ := strings.Cut(r.stderr.await(ctx, t, `"address":"`), `"`)
 	ask := func(want int, args ...string) string {
 		t.Helper()
-		client := newRig(t)
-		if c := client.main(ctx, append(args, "--url", address)); c != want {
-			t.Errorf("%v: exit code %d: %s%s", args, c, client.stdout, client.stderr)
-		}
-		return client.stdout.String() + client.stderr.String()
+		return askDaemon(ctx, t, address, want, args...)
 	}
 	has := func(text string, words ...string) {
 		t.Helper()
-		for _, w := range words {
-			if !strings.Contains(text, w) {
-				t.Errorf("no %q in\n%s", w, text)
-			}
-		}
+		wantWords(t, text, words...)
 	}
 	for !strings.Contains(ask(0, "status"), "rate · operator") {
 		if ctx.Err() != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/user"
 
@@ -37,6 +38,17 @@ func (o *operator) flags(c *cobra.Command) {
 	}
 	o.Who = name + "@" + host
 	c.Flags().StringVar(&o.Why, "reason", "", "`why`, for the audit line")
+}
+
+// add puts the operator into the query of a request that has no body.
+func (o *operator) add(query url.Values) {
+	query.Set("who", o.Who)
+	query.Set("why", o.Why)
+}
+
+// queried is what add has put there.
+func queried(r *http.Request) *operator {
+	return &operator{Who: r.FormValue("who"), Why: r.FormValue("why")}
 }
 
 // operator is who sends a request, as the audit line shows it: what the client says, the address that it came

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -60,8 +59,8 @@ func (a *app) pause() *cobra.Command {
 			return err
 		}
 		var answer pauseAnswer
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return exit(exitEnvironment, "what answers at %s is not sluice: %w", cl.url, err)
+		if err := cl.decode(body, &answer); err != nil {
+			return err
 		}
 		fmt.Fprintf(a.stdout, "%s is paused, until sluice resume %s or a restart of the daemon; %s in flight or uncommitted, which it finishes\n",
 			args[0], args[0], count(int(answer.Uncommitted), "message"))
@@ -93,8 +92,8 @@ func (a *app) resume() *cobra.Command {
 			return err
 		}
 		var answer resumeAnswer
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return exit(exitEnvironment, "what answers at %s is not sluice: %w", cl.url, err)
+		if err := cl.decode(body, &answer); err != nil {
+			return err
 		}
 		was := bridge.Resumed{Halted: answer.Halted, Paused: answer.Paused}
 		fmt.Fprintf(a.stdout, "%s goes on; it was %s\n", args[0], was.String())

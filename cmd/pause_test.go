@@ -19,19 +19,11 @@ func TestPause(t *testing.T) {
 	}
 	ask := func(want int, args ...string) string {
 		t.Helper()
-		client := newRig(t)
-		if c := client.main(ctx, append(args, "--url", address)); c != want {
-			t.Errorf("%v: exit code %d: %s%s", args, c, client.stdout, client.stderr)
-		}
-		return strings.Join(strings.Fields(client.stdout.String()+client.stderr.String()), " ")
+		return flat(askDaemon(ctx, t, address, want, args...))
 	}
 	has := func(text string, words ...string) {
 		t.Helper()
-		for _, w := range words {
-			if !strings.Contains(text, w) {
-				t.Errorf("no %q in\n%s", w, text)
-			}
-		}
+		wantWords(t, text, words...)
 	}
 	has(ask(0, "pause", "from", "--reason", "the stream moves"), "from is paused, until sluice resume from or a restart of the daemon; 0 messages in flight")
 	for p := range 2 {

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,8 +83,8 @@ func (a *app) position() *cobra.Command {
 			return err
 		}
 		var answer positionAnswer
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return exit(exitEnvironment, "what answers at %s is not sluice: %w", cl.url, err)
+		if err := cl.decode(body, &answer); err != nil {
+			return err
 		}
 		if !set {
 			return printPositions(a.stdout, answer.Partitions, time.Now())

@@ -20,19 +20,11 @@ func TestPosition(t *testing.T) {
 	}
 	ask := func(want int, args ...string) string {
 		t.Helper()
-		client := newRig(t)
-		if c := client.main(ctx, append(args, "--url", address)); c != want {
-			t.Errorf("%v: exit code %d: %s%s", args, c, client.stdout, client.stderr)
-		}
-		return client.stdout.String() + client.stderr.String()
+		return askDaemon(ctx, t, address, want, args...)
 	}
 	has := func(text string, words ...string) {
 		t.Helper()
-		for _, w := range words {
-			if !strings.Contains(strings.Join(strings.Fields(text), " "), w) {
-				t.Errorf("no %q in\n%s", w, text)
-			}
-		}
+		wantWords(t, flat(text), words...)
 	}
 	has(ask(0, "position", "from"), "PARTITION FIRST COMMITTED END LAG NEXT MESSAGE", "from/0 0 50 50 0 -", "from/1 0 50 50 0 -")
 	has(ask(0, "position", "from", "show", "--json"), `{"partitions":[{"partition":"from/0","first":0,"end":50,"known":true,"committed":50,"lag":0}`)

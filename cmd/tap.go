@@ -61,8 +61,9 @@ func (a *app) tap() *cobra.Command {
 		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		query := url.Values{
-			"stage": stages, "limit": {strconv.Itoa(limit)}, "duration": {duration.String()}, "who": {who.Who}, "why": {who.Why},
+			"stage": stages, "limit": {strconv.Itoa(limit)}, "duration": {duration.String()},
 		}
+		who.add(query)
 		answer, err := cl.open(ctx, http.MethodGet, "/routes/"+url.PathEscape(args[0])+"/tap?"+query.Encode(), nil)
 		if err != nil {
 			return err
@@ -73,8 +74,8 @@ func (a *app) tap() *cobra.Command {
 		var last tapLine
 		for lines.Scan() {
 			last = tapLine{}
-			if err := json.Unmarshal(lines.Bytes(), &last); err != nil {
-				return exit(exitEnvironment, "what answers at %s is not sluice: %w", cl.url, err)
+			if err := cl.decode(lines.Bytes(), &last); err != nil {
+				return err
 			}
 			switch {
 			case asJSON:
@@ -144,7 +145,7 @@ func (a *admin) tap(w http.ResponseWriter, r *http.Request) {
 	} else {
 		t, err = a.routes.Tap(name, a.mayTap == config.TapPayload, r.Form["stage"]...)
 	}
-	a.audit(a.operator(&operator{Who: r.FormValue("who"), Why: r.FormValue("why")}, r), "tap "+name+": "+a.mayTap, err)
+	a.audit(a.operator(queried(r), r), "tap "+name+": "+a.mayTap, err)
 	if err != nil {
 		writeText(w, http.StatusConflict, err.Error()+"\n")
 		return

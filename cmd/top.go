@@ -83,8 +83,8 @@ func (c *client) look(ctx context.Context) (*topAnswer, error) {
 		return nil, err
 	}
 	answer := &topAnswer{}
-	if err := json.Unmarshal(body, answer); err != nil {
-		return nil, exit(exitEnvironment, "what answers at %s is not sluice: %w", c.url, err)
+	if err := c.decode(body, answer); err != nil {
+		return nil, err
 	}
 	return answer, nil
 }
