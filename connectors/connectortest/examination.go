@@ -2,6 +2,7 @@ package connectortest
 
 import (
 	"context"
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -56,4 +57,24 @@ func Bad(found map[string][]connectors.Finding) map[string]connectors.Level {
 		}
 	}
 	return bad
+}
+
+// NoBroker returns the address of a server that is none: it takes connections and hangs up.
+func NoBroker(t testing.TB) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().String()
 }

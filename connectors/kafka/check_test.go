@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -102,23 +101,10 @@ func TestExamineLogin(t *testing.T) {
 // What listens is no broker.
 func TestExamineAnotherServer(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.Close()
-		}
-	}()
-	spec := connectortest.SinkSpec(t, Plugin(), fmt.Sprintf("brokers: [%q]\ntopic: orders\ndial_timeout: 1s", l.Addr()))
+	address := connectortest.NoBroker(t)
+	spec := connectortest.SinkSpec(t, Plugin(), fmt.Sprintf("brokers: [%q]\ntopic: orders\ndial_timeout: 1s", address))
 	x, err := spec.Examine(connectors.Env{Route: "test"}, nil)
-	wantBad(t, connectortest.Examine(t, x, err), map[string]connectors.Level{"kafka.api": connectors.Failed}, "kafka-broker-api-versions.sh --bootstrap-server "+l.Addr().String())
+	wantBad(t, connectortest.Examine(t, x, err), map[string]connectors.Level{"kafka.api": connectors.Failed}, "kafka-broker-api-versions.sh --bootstrap-server "+address)
 }
 
 // The broker answers, and sends its clients where there is nobody, nobody known, or another cluster.

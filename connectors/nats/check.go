@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -50,15 +49,9 @@ func (e *examiner) user() string {
 // addresses are the configured servers with their ports.
 func (e *examiner) addresses() (all []string) {
 	for _, s := range e.conn.options.Servers {
-		u, err := url.Parse(s)
-		if err != nil {
-			continue // Validate has told
+		if address, ok := hostPort(s); ok { // else Validate has told
+			all = append(all, address)
 		}
-		port := u.Port()
-		if port == "" {
-			port = "4222"
-		}
-		all = append(all, net.JoinHostPort(u.Hostname(), port))
 	}
 	return all
 }

@@ -3,7 +3,6 @@ package nats
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -273,21 +272,7 @@ func TestExamineLogin(t *testing.T) {
 // What listens is no nats-server.
 func TestExamineAnotherServer(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.Close()
-		}
-	}()
-	x := &examined{TB: t, url: "nats://" + l.Addr().String()}
+	x := &examined{TB: t, url: "nats://" + connectortest.NoBroker(t)}
 	x.bad(x.sink("subject: s.a"), "nats.login", connectors.Failed, "server check connection")
 }
 

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/url"
@@ -12,22 +13,28 @@ import (
 // placesOf names what stands at servers, such as "stream ORDERS", once for each server that is named.
 func placesOf(servers connectors.List, what ...string) (places []string) {
 	for _, s := range servers {
-		if !strings.Contains(s, "://") {
-			s = "nats://" + s
-		}
-		u, err := url.Parse(s)
-		if err != nil {
+		address, ok := hostPort(s)
+		if !ok {
 			continue // Validate has told
 		}
-		port := u.Port()
-		if port == "" {
-			port = "4222"
-		}
 		for _, w := range what {
-			places = append(places, w+" of nats "+net.JoinHostPort(strings.ToLower(u.Hostname()), port))
+			places = append(places, w+" of nats "+strings.ToLower(address))
 		}
 	}
 	return places
+}
+
+// hostPort is the host and the port of a server, with the port that is usual where none stands there; false if it
+// cannot be read.
+func hostPort(server string) (address string, ok bool) {
+	if !strings.Contains(server, "://") {
+		server = "nats://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", false
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "4222")), true
 }
 
 // subjectPlaces names subjects of core NATS; what has wildcards is not known to meet anything.
