@@ -84,3 +84,13 @@ func each(ctx context.Context, addresses []string, ask func(context.Context, str
 	}
 	return all
 }
+
+// Loopback reports whether host or host:port is this machine, so that what goes there does not leave it.
+func Loopback(address string) bool {
+	host := address
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -10,6 +10,9 @@ import (
 // (SIOCOUTQ, see tcp(7)); 0 where that cannot be told. What piles up there is not the broker's slowness to
 // answer: nothing of it has arrived.
 func Unsent(c net.Conn) int {
+	if secured, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = secured.NetConn()
+	}
 	socket, ok := c.(syscall.Conn)
 	if !ok {
 		return 0

@@ -7,6 +7,16 @@
 //	connections:                                  # brokers, named once, shared by routes
 //	  kafka-eu: {kafka: {brokers: ["localhost:9092"]}}
 //	  nats-eu:  {nats: {servers: ["nats://localhost:4222"]}}
+//	  secured:                                    # tls: true trusts this machine's authorities
+//	    kafka:
+//	      brokers: ["kafka-0:9093"]
+//	      tls:  {ca_file: ca.pem, cert_file: client.pem, key_file: client.key, server_name: kafka} # each may be left out
+//	      sasl: {mechanism: SCRAM-SHA-512, username: sluice, password: "${file:/run/secrets/kafka}"}
+//	      # also PLAIN (short form: username, password), SCRAM-SHA-256, and OAUTHBEARER with endpoint, client_id,
+//	      # client_secret, scope
+//	  synadia: {nats: {servers: ["tls://nats-0:4222"], creds_file: /run/secrets/sluice.creds}}
+//	  # of nats, one login: user and password, token, creds_file, nkey_file; tls as above; tls_first: true where the
+//	  # server has handshake_first
 //	routes:
 //	  orders:
 //	    source: {kafka: {connection: kafka-eu, topics: orders}}
@@ -49,7 +59,8 @@
 //	$${                a literal ${
 //
 // A password that is ${file:path} and nothing else is read from the file each time a connection is made,
-// so that it can be changed without a restart. All else is read once.
+// so that it can be changed without a restart. So are the files of tls, creds_file and nkey_file, whose paths are
+// relative to where the daemon was started. All else is read once.
 //
 // A $ without a brace stands for itself, for passwords contain it.
 package config

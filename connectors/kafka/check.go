@@ -30,8 +30,8 @@ func newExaminer(c *Connection, env *connectors.Env, topics ...string) (*examine
 	aside := connectors.Env{Logger: env.Logger} // without a host: what is met here is not news of the route
 	e := &examiner{cfg: c, topics: topics, conn: newConn(c, &aside), admin: admin.(*topicLog)}
 	e.about = "kafka " + strings.Join(e.addresses(), ",")
-	if c.Username != "" {
-		e.about += " as " + c.Username
+	if user := c.user(); user != "" {
+		e.about += " as " + user
 	}
 	return e, nil
 }
@@ -55,8 +55,11 @@ func (e *examiner) close(ctx context.Context) {
 // examination puts the checks of the connection before those of an end.
 func (e *examiner) examination(checks ...connectors.Check) *connectors.Examination {
 	all := connectors.Reachable("kafka", e.about, "brokers", e.addresses())
-	if e.cfg.Username != "" {
-		all = append(all, e.check("kafka.login", "kafka.tcp", e.askLogin))
+	if e.cfg.TLS.On {
+		all = append(all, connectors.Secured("kafka", e.about, e.addresses(), &e.cfg.TLS, e.secure))
+	}
+	if e.conn.login() != nil {
+		all = append(all, e.check("kafka.login", all[len(all)-1].Code, e.askLogin))
 	}
 	all = append(all,
 		e.check("kafka.api", all[len(all)-1].Code, e.askVersions),
@@ -119,21 +122,41 @@ func examineSink(c *SinkConfig, about connectors.About, env *connectors.Env) (*c
 	return e.examination(e.topicChecks(topic, sinkRights(), func(s settings) []connectors.Finding { return e.judgeSink(c, s) })...), nil
 }
 
+// secure has a connection of its own speak TLS.
+func (e *examiner) secure(ctx context.Context, address string) (*connectors.TLSConn, error) {
+	s := newSockets(e.cfg)
+	c, err := s.dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return s.secure(ctx, c, address)
+}
+
 // askLogin asks whether the brokers let the user in. What else goes wrong is for the next check.
 func (e *examiner) askLogin(ctx context.Context) []connectors.Finding {
 	_, err := e.conn.negotiate(ctx)
 	c, _ := codeOf(err)
 	switch {
 	case err == nil:
-		return connectors.Found(connectors.Fine, "", "the brokers let %s in", e.cfg.Username)
+		return connectors.Found(connectors.Fine, "", "the brokers let %s in", e.cfg.user())
 	case errors.Is(err, errPassword):
 		return connectors.Found(connectors.Failed, "make the file of password readable for this user", "%v", err)
-	case errors.Is(err, errLogin), c == codeLoginFailed, c == codeUnsupportedMechanism, c == codeIllegalSASLState:
+	case errors.Is(err, errToken):
+		return connectors.Found(connectors.Failed, "correct sasl.endpoint, sasl.client_id and sasl.client_secret", "%v", err)
+	case errors.Is(err, errLogin), errors.Is(err, errRefused), c == codeLoginFailed, c == codeUnsupportedMechanism, c == codeIllegalSASLState:
 		return connectors.Found(connectors.Failed, connectors.CommandLine("correct username and password; this tries them with another client: "+
-			"kcat -L -b %s -X security.protocol=SASL_PLAINTEXT -X sasl.mechanisms=PLAIN -X sasl.username=%s -X sasl.password=...",
-			e.addresses()[0], e.cfg.Username), "the login as %s is refused: %v", e.cfg.Username, err)
+			"kcat -L -b %s -X security.protocol=%s -X sasl.mechanisms=%s -X sasl.username=%s -X sasl.password=...",
+			e.addresses()[0], e.protocol(), e.conn.login().Name(), e.cfg.user()), "the login as %s is refused: %v", e.cfg.user(), err)
 	}
 	return connectors.Found(connectors.Fine, "", "the login was not refused, as far as it came")
+}
+
+// protocol is what other clients call the kind of the listener.
+func (e *examiner) protocol() string {
+	if e.cfg.TLS.On {
+		return "SASL_SSL"
+	}
+	return "SASL_PLAINTEXT"
 }
 
 // askVersions asks which requests the brokers know.

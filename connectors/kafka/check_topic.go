@@ -90,8 +90,8 @@ func (e *examiner) unseen(what string, err error) []connectors.Finding {
 
 // principal is who we are to an authorizer.
 func (e *examiner) principal() string {
-	if e.cfg.Username != "" {
-		return "User:" + e.cfg.Username
+	if user := e.cfg.user(); user != "" {
+		return "User:" + user
 	}
 	return "User:ANONYMOUS"
 }

@@ -15,8 +15,10 @@ import (
 type Connection struct {
 	Brokers     connectors.List     `yaml:"brokers"`      // host:port of some brokers; the others are found through them
 	ClientID    string              `yaml:"client_id"`    // as the brokers' logs and quotas know us
-	Username    string              `yaml:"username"`     // SASL PLAIN; empty: no authentication
+	TLS         connectors.TLS      `yaml:"tls"`          // true, or a mapping; left out: none
+	Username    string              `yaml:"username"`     // SASL PLAIN, the short form of sasl
 	Password    connectors.Secret   `yaml:"password"`     //
+	SASL        SASL                `yaml:"sasl"`         // any other login; neither: none
 	DialTimeout connectors.Duration `yaml:"dial_timeout"` // for a connection with all its handshakes
 }
 
@@ -38,6 +40,11 @@ func (c *Connection) faults() (faults []error) {
 	}
 	if len(c.ClientID) > 249 {
 		faults = append(faults, connectors.Fieldf("client_id", "has %d bytes, at most 249 are allowed", len(c.ClientID)))
+	}
+	faults = append(faults, c.TLS.Faults()...)
+	faults = append(faults, c.SASL.faults()...)
+	if c.SASL != (SASL{}) && (c.Username != "" || c.Password != "") {
+		faults = append(faults, connectors.Fieldf("username", "stands beside sasl, of which it is the short form: keep one of them"))
 	}
 	if c.Username == "" && c.Password != "" {
 		faults = append(faults, connectors.Fieldf("username", "is required beside a password"))

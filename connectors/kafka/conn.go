@@ -61,7 +61,7 @@ const (
 // newConn prepares access. It connects to nothing: that happens at the first call.
 func newConn(c *Connection, env *connectors.Env) *conn {
 	ctx, stop := context.WithCancel(context.Background())
-	dialled := &sockets{dialer: net.Dialer{Timeout: time.Duration(c.DialTimeout)}}
+	dialled := newSockets(c)
 	t := &kafkago.Transport{
 		DialTimeout:    time.Duration(c.DialTimeout), //nolint:forbidigo // a field of the Transport, not the function
 		Dial:           dialled.dial,                 //nolint:forbidigo // the same
@@ -71,13 +71,13 @@ func newConn(c *Connection, env *connectors.Env) *conn {
 		ClientID:       c.ClientID,
 		Context:        ctx,
 	}
-	// TLS, and other mechanisms, have their place here: t.TLS and t.SASL.
-	if c.Username != "" {
-		t.SASL = &login{username: c.Username, password: c.Password}
+	if l := newLogin(c); l != nil {
+		t.SASL = l
 	}
 	report := func(connectors.Event) {}
 	if env.Host != nil {
 		report = env.Host.Report
+		c.warn(&env.Logger)
 	}
 	return &conn{
 		transport: t, bootstrap: kafkago.TCP(c.Brokers...), clientID: c.ClientID,
@@ -117,7 +117,7 @@ func (c *conn) call(ctx context.Context, timeout time.Duration, req *wire.Call) 
 		return res.(*wire.Answer), nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case limited.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded) && !isTLS(err):
 		err = fmt.Errorf("no answer within %v", timeout)
 	}
 	return nil, c.explain(req.Node, err)
@@ -148,12 +148,27 @@ func (c *conn) explain(node int32, err error) error {
 	}
 	closed := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
-	case closed && c.transport.SASL != nil && c.transport.SASL.(*login).open.Load():
+	case closed && c.login() != nil && c.login().open.Load():
 		return fmt.Errorf("%s: %w: %w", c.brokerName(node), errLogin, err)
 	case closed && c.cached() == nil:
-		return fmt.Errorf("%s: connection closed at once; does this port want TLS or a username?: %w", c.brokerName(node), err)
+		want := "TLS (tls: true) or a login (sasl)"
+		if c.dialled.tls.On {
+			want = "a login (sasl), or a client certificate (tls.cert_file)"
+		}
+		return fmt.Errorf("%s: connection closed at once; does this port want %s?: %w", c.brokerName(node), want, err)
 	}
 	return fmt.Errorf("%s: %w", c.brokerName(node), err)
+}
+
+func isTLS(err error) bool {
+	_, ok := errors.AsType[*connectors.TLSError](err)
+	return ok
+}
+
+// login is how we log in, nil if we do not.
+func (c *conn) login() *login {
+	l, _ := c.transport.SASL.(*login)
+	return l
 }
 
 // brokerName names a broker for people.

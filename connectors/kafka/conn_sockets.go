@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -12,17 +13,28 @@ import (
 // that waits for an answer would outlive us until its deadline. Any goroutine.
 type sockets struct {
 	dialer net.Dialer
+	tls    connectors.TLS
 
 	mu     sync.Mutex
 	open   map[*socket]bool
 	closed bool
 }
 
-// dial is for Transport.Dial.
+func newSockets(c *Connection) *sockets {
+	return &sockets{dialer: net.Dialer{Timeout: time.Duration(c.DialTimeout)}, tls: c.TLS}
+}
+
+// dial is for Transport.Dial. A secured connection has its handshake here, for the Transport would do it
+// with one configuration for ever.
 func (s *sockets) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := s.dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
+	}
+	if s.tls.On {
+		if c, err = s.secure(ctx, c, address); err != nil {
+			return nil, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,6 +48,14 @@ func (s *sockets) dial(ctx context.Context, network, address string) (net.Conn, 
 	k := &socket{Conn: c, of: s}
 	s.open[k] = true
 	return k, nil
+}
+
+// secure has a connection to an address speak TLS.
+func (s *sockets) secure(ctx context.Context, c net.Conn, address string) (*connectors.TLSConn, error) {
+	host, _, _ := net.SplitHostPort(address)                          // it was dialled
+	limited, cancel := context.WithTimeout(ctx, s.dialer.Timeout*4/5) // before the Transport gives up, which would not say why
+	defer cancel()
+	return s.tls.Client(limited, c, host)
 }
 
 // close closes all connections, now and to come.

@@ -2,7 +2,10 @@
 //
 // Connections, their authentication and their pooling are kafka-go's [kafka.Transport]; every request
 // beyond that is our own (package wire), because the library's readers and writers lose, repeat or
-// reorder messages (kafka-go issues 1411, 1164, 1446, 233).
+// reorder messages (kafka-go issues 1411, 1164, 1446, 233). TLS lies under the Transport (conn_sockets.go), and
+// certificates, passwords and tokens are looked up at each connection. A broker hangs up where a token or
+// connections.max.reauth.ms ends, for kafka-go does not log in again on a connection (KIP-368): that is a connection
+// lost like any other, and the next one has the next token.
 //
 // # The source
 //
@@ -58,7 +61,7 @@
 // An examination ("sluice doctor") goes by the connection, the errors and the mapping that a source and a sink
 // use, and writes nothing: what the user may do the brokers tell (KIP-430), and a heartbeat of a member that
 // there is not shows whether the group could be joined. Groups, settings and the controllers' clock, for which no
-// route asks, are asked with franz-go. The codes, in their order, are kafka.dns, .tcp, .login, .api, .metadata,
+// route asks, are asked with franz-go. The codes, in their order, are kafka.dns, .tcp, .tls, .login, .api, .metadata,
 // .advertised, .clock, .topic, .permission, .settings and .group.
 //
 // # How messages are mapped

@@ -128,11 +128,11 @@ func (c code) wayOut() string {
 	case codeInvalidTimestamp:
 		return "its time is outside of the topic's message.timestamp.before/after.max.ms"
 	case codeUnsupportedMechanism:
-		return "enable SASL PLAIN at the broker, or leave the username out"
+		return "set sasl.mechanism to one that the broker has, or enable it there (sasl.enabled.mechanisms)"
 	case codeUnsupportedVersion:
 		return "Kafka 2.4 or later is needed"
 	case codeLoginFailed:
-		return "correct username and password"
+		return "correct username and password, or the client of sasl"
 	case codeUnsupportedCompression, codeUnsupportedForFormat:
 		return "choose another compression for this sink, or a newer message format for the topic"
 	case codeInvalidRecord:

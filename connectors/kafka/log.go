@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/sluice-bridge/sluice/connectors"
 )
@@ -66,16 +64,13 @@ func openSinkLog(c *SinkConfig, m *mapper) (connectors.Log, error) {
 
 func openLog(c *Connection, isolation kgo.IsolationLevel) (*topicLog, error) {
 	timeout := time.Duration(c.DialTimeout)
-	l := &topicLog{sockets: &sockets{dialer: net.Dialer{Timeout: timeout}}, isolation: isolation}
+	l := &topicLog{sockets: newSockets(c), isolation: isolation}
 	options := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.Dialer(l.sockets.dial), kgo.MetadataMinAge(50 * time.Millisecond),
 		kgo.RetryTimeout(2 * timeout), kgo.MaxDecompressBatchBytes(maxLogBatch),
 	}
-	if c.Username != "" {
-		options = append(options, kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
-			password, err := c.Password.Reveal()
-			return plain.Auth{User: c.Username, Pass: password}, err
-		})))
+	if l := newLogin(c); l != nil {
+		options = append(options, kgo.SASL(logLogin(l)))
 	}
 	client, err := kgo.NewClient(options...)
 	if err != nil {

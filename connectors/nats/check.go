@@ -58,8 +58,11 @@ func (e *examiner) addresses() (all []string) {
 
 // examination puts the checks of the connection before those of an end.
 func (e *examiner) examination(checks ...connectors.Check) *connectors.Examination {
-	all := append(connectors.Reachable("nats", e.about, "servers", e.addresses()),
-		connectors.Check{Code: "nats.login", About: e.about, Connection: true, After: []string{"nats.tcp"}, Ask: e.askLogin})
+	all := connectors.Reachable("nats", e.about, "servers", e.addresses())
+	if d := e.conn.sockets; d.tls.On {
+		all = append(all, connectors.Secured("nats", e.about, e.addresses(), &d.tls, d.try))
+	}
+	all = append(all, connectors.Check{Code: "nats.login", About: e.about, Connection: true, After: []string{all[len(all)-1].Code}, Ask: e.askLogin})
 	return &connectors.Examination{
 		Checks: append(all, checks...), Close: e.conn.close,
 		Largest: func() (connectors.Limit, bool) {
@@ -134,11 +137,16 @@ func (e *examiner) welcome(begin time.Time) []connectors.Finding {
 }
 
 func (e *examiner) unwelcome(err error) []connectors.Finding {
+	if secured, ok := errors.AsType[*connectors.TLSError](err); ok {
+		return connectors.Found(connectors.Failed, secured.Way, "%v", err)
+	}
 	switch {
+	case errors.Is(err, errLogin) && e.cfg.Token+connectors.Secret(e.cfg.Creds+e.cfg.NKey) != "":
+		return connectors.Found(connectors.Failed, "correct token, creds_file or nkey_file, or set user and password; it is logged in with what the file holds now", "%v", err)
 	case errors.Is(err, errLogin):
 		return connectors.Found(connectors.Failed, "correct user and password; this tries them with another client: "+e.cli("--password ... account info"), "%v", err)
 	case errors.Is(err, nats.ErrSecureConnRequired), strings.Contains(err.Error(), "tls: "), strings.Contains(err.Error(), "x509: "):
-		return connectors.Found(connectors.Failed, "name a listener without TLS in servers: it cannot be configured yet", "%v", err)
+		return connectors.Found(connectors.Failed, "set tls: {ca_file: ...} to the certificate of the authority that signed the server's", "%v", err)
 	}
 	return connectors.Found(connectors.Failed, "is it a nats-server that listens there? "+e.cli("server check connection"), "%v", err)
 }

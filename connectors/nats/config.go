@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,11 +14,16 @@ import (
 
 // Connection is how to reach NATS servers: the `nats` kind of the connections section.
 type Connection struct {
-	Servers  connectors.List   `yaml:"servers"`  // host:port or nats://host:port; a list or comma separated
-	User     string            `yaml:"user"`     // empty: none, or what the server's URL holds
-	Password connectors.Secret `yaml:"password"` // only with User
-	Name     string            `yaml:"name"`     // what the server's monitoring shows; default: sluice/<route>
-	Plain    bool              `yaml:"plain"`    // messages go through nats.go alone, at about twice the CPU
+	Servers  connectors.List   `yaml:"servers"`    // host:port, nats://host:port or tls://host:port; a list or comma separated
+	User     string            `yaml:"user"`       // empty: none, or what the server's URL holds
+	Password connectors.Secret `yaml:"password"`   // only with User
+	Token    connectors.Secret `yaml:"token"`      // instead of a user, as are the next two
+	Creds    string            `yaml:"creds_file"` // a user's JWT and seed, as nsc writes them; read at each connection
+	NKey     string            `yaml:"nkey_file"`  // a user's seed; read at each connection
+	TLS      connectors.TLS    `yaml:"tls"`        // true, or a mapping; left out: only where the server requires it, trusting this machine's authorities
+	TLSFirst bool              `yaml:"tls_first"`  // the server wants TLS before it says anything (handshake_first)
+	Name     string            `yaml:"name"`       // what the server's monitoring shows; default: sluice/<route>
+	Plain    bool              `yaml:"plain"`      // messages go through nats.go alone, at about twice the CPU
 }
 
 // JetStreamSourceConfig is the section of a source that reads a stream.
@@ -94,6 +100,16 @@ func (c *Connection) Validate() error {
 	if c.Password != "" && c.User == "" {
 		errs = append(errs, connectors.Fieldf("password", "has no user"))
 	}
+	errs = append(errs, c.TLS.Faults()...)
+	var logins []string
+	for key, have := range map[string]bool{"user": c.User != "", "token": c.Token != "", "creds_file": c.Creds != "", "nkey_file": c.NKey != ""} {
+		if have {
+			logins = append(logins, key)
+		}
+	}
+	if slices.Sort(logins); len(logins) > 1 {
+		errs = append(errs, connectors.Fieldf(logins[1], "stands beside %s: keep one login", logins[0]))
+	}
 	return errors.Join(errs...)
 }
 
@@ -106,8 +122,8 @@ func checkServer(s string) error {
 	switch {
 	case err != nil:
 		return errors.New("is not a server address; write host:port or nats://host:port")
-	case u.Scheme != "nats":
-		return fmt.Errorf("scheme %q is not supported; write nats://host:port", u.Scheme)
+	case u.Scheme != "nats" && u.Scheme != "tls":
+		return fmt.Errorf("scheme %q is not supported; write nats://host:port, or tls://host:port", u.Scheme)
 	case u.Hostname() == "":
 		return fmt.Errorf("%q has no host; write nats://host:port", u.Redacted())
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "":

@@ -68,7 +68,7 @@ func checkURL(t *testing.T, p connectors.Plugin, text string, end connectors.End
 // TestValidate: every fault is told at once, each at its key.
 func TestValidate(t *testing.T) {
 	c := jetStreamSourceDefaults(connectors.About{Route: "r"})
-	c.Servers = connectors.List{"tls://host", "host:99999", "nats://u:secret@/"}
+	c.Servers = connectors.List{"ws://host", "host:99999", "nats://u:secret@/"}
 	c.Password = "secret"
 	c.Stream, c.Durable = "", "a.b"
 	c.Subjects = connectors.List{"a..b", "ok.>", "ok.>"}

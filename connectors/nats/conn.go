@@ -40,7 +40,9 @@ type conn struct {
 	host    connectors.Host
 	silent  bool // Connected is reported by the owner, who waits for more than a connection
 	sockets *sockets
-	plain   bool // no link beside nats.go
+	plain   bool   // no link beside nats.go
+	creds   string // a file; empty: none
+	nkey    string // the file of a seed; empty: none
 	stop    context.CancelFunc
 	done    chan struct{}
 
@@ -68,13 +70,16 @@ type waiter struct {
 // dial starts connecting and returns at once. With silent only the loss of the connection is reported.
 func dial(cfg *Connection, env *connectors.Env, silent bool) *conn {
 	c := &conn{
-		name: cfg.Name, host: env.Host, silent: silent, sockets: newSockets(), plain: cfg.Plain,
+		name: cfg.Name, host: env.Host, silent: silent, sockets: newSockets(), plain: cfg.Plain, creds: cfg.Creds, nkey: cfg.NKey,
 		done: make(chan struct{}), changed: make(chan struct{}), waiting: map[*waiter]struct{}{},
 	}
 	if c.name == "" {
 		c.name = "sluice/" + env.Route
 	}
 	c.options = c.natsOptions(cfg)
+	if env.Host != nil {
+		cfg.warn(&env.Logger)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	go c.run(ctx)
@@ -88,15 +93,25 @@ func (c *conn) natsOptions(cfg *Connection) nats.Options {
 		if !strings.Contains(s, "://") {
 			s = "nats://" + s
 		}
+		if address, secured := strings.CutPrefix(s, tlsScheme); secured {
+			s = "nats://" + address // nats.go has no part in the handshake
+		}
 		o.Servers = append(o.Servers, s)
 		if u, err := url.Parse(s); err == nil {
 			shown[i] = u.Host
 		}
 	}
 	c.servers = strings.Join(shown, ",")
+	if c.sockets.tls = cfg.secured(); c.sockets.tls.On {
+		c.sockets.first, c.sockets.servers = cfg.TLSFirst, o.Servers
+		o.SkipHostLookup = true // a certificate is for a name, which Dial has to know
+	}
 	o.Name = c.name
 	if cfg.User != "" {
-		o.UserInfo = func() (string, string) { return cfg.User, c.passwordOf(cfg) }
+		o.UserInfo = func() (string, string) { return cfg.User, c.reveal(cfg.Password) }
+	}
+	if cfg.Token != "" {
+		o.TokenHandler = func() string { return c.reveal(cfg.Token) }
 	}
 	o.Timeout = connectTimeout
 	o.RetryOnFailedConnect = true
@@ -119,9 +134,9 @@ func (c *conn) natsOptions(cfg *Connection) nats.Options {
 	return o
 }
 
-// passwordOf looks the password up, at each connection.
-func (c *conn) passwordOf(cfg *Connection) string {
-	password, err := cfg.Password.Reveal()
+// reveal looks the password or token up, at each connection.
+func (c *conn) reveal(s connectors.Secret) string {
+	password, err := s.Reveal()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unread = err // shown by setDown, for the server will refuse us
@@ -149,7 +164,11 @@ func (c *conn) run(ctx context.Context) {
 		closed := make(chan struct{})
 		o := c.options
 		o.ClosedCB = func(*nats.Conn) { close(closed) }
-		nc, err := o.Connect()
+		err := c.identify(&o)
+		var nc *nats.Conn
+		if err == nil {
+			nc, err = o.Connect()
+		}
 		if err != nil {
 			c.setDown(err)
 			wait(ctx, time.Second)

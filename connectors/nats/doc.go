@@ -58,7 +58,7 @@
 //
 // An examination ("sluice doctor") goes by the connection and the rules that a source and a sink use, and writes
 // nothing: it makes no durable, marks none and publishes nothing; what the user may do is asked of the server
-// ($SYS.REQ.USER.INFO). The codes, in their order, are nats.dns, .tcp, .login, .version and .permission, and of a
+// ($SYS.REQ.USER.INFO). The codes, in their order, are nats.dns, .tcp, .tls, .login, .version and .permission, and of a
 // stream jetstream.enabled, .stream, .clock, .subject or .consumer and .window, .settings and .speed.
 //
 // # Core NATS
@@ -73,8 +73,9 @@
 // nats.go makes the connection and keeps it: handshake, pings, reconnects, requests. Messages go beside it
 // (link.go), for it allocates for each several times and takes no headers that are encoded already: its
 // net.Conn is ours (socket.go), writes whole frames of ours between those of nats.go, and takes what comes for
-// our subscriptions out of what that reads. Where there is no place beside nats.go, over TLS and websockets, or
-// with plain: true, the same frames go through it. That is the reference: the tests of sources and sinks run over
+// our subscriptions out of what that reads. TLS lies under it (socket_tls.go): nats.go is given a connection that is
+// secured already. Where there is no place beside nats.go, where the server wants TLS that the configuration does not
+// name, or with plain: true, the same frames go through it. That is the reference: the tests of sources and sinks run over
 // both, and what is written and read has to be the same.
 //
 // A write that fails closes the socket, for part of a frame may be out: nothing is sent behind that. What had not

@@ -64,6 +64,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %w", errLogin, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
 		return fmt.Errorf("not connected: %w", err)
+	case errors.Is(err, nats.ErrTLS): // that of nats.go, where the configuration has none
+		return fmt.Errorf("the server requires TLS: set tls: {ca_file: ...}: %w", err)
 	}
 	return err
 }

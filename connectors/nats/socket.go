@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"sync"
+
+	"github.com/sluice-bridge/sluice/connectors"
 )
 
 // sockets dials for nats.go and keeps the newest socket, which is a link: frames of ours go between those
@@ -12,6 +14,10 @@ import (
 type sockets struct {
 	blocks   blocks
 	arrivals arrivalPool
+
+	tls     connectors.TLS
+	first   bool     // TLS comes before the server's first words
+	servers []string // URLs as configured, for the names of certificates
 
 	mu      sync.Mutex
 	current *socket
@@ -34,10 +40,14 @@ func (d *sockets) Dial(network, address string) (net.Conn, error) {
 	}
 	var dialer net.Dialer
 	c, err := dialer.DialContext(ctx, network, address)
+	if err == nil && d.tls.On {
+		c, err = d.secure(ctx, c, address)
+	}
 	if err != nil {
 		return nil, err
 	}
 	s := newSocket(c, &d.blocks, &d.arrivals)
+	s.secured = d.tls.On
 	d.mu.Lock()
 	d.current = s
 	closed = d.closed

@@ -28,13 +28,15 @@ const (
 // it finds for us it hands over and reads on.
 //
 // Where the server's first words are not INFO (a websocket, or TLS at once), or say that TLS follows,
-// everything passes. nats.go begins TLS only where the server requires it: no option of ours asks for more.
+// everything passes: nats.go begins TLS by itself where the server requires it and the configuration has no tls.
+// Where it has, the socket is above TLS (sockets.secure), and is a link like any other.
 type socket struct {
 	net.Conn
 	writing sync.Mutex
 	sids    atomic.Uint64
 	routes  routes
 	ours    atomic.Bool // the socket is a link
+	secured bool        // TLS is under the socket: what it reads is in the clear
 
 	// Of the goroutine that reads.
 	blocks   *blocks
@@ -231,7 +233,7 @@ func (s *socket) greet(line []byte) {
 		TLS bool `json:"tls_required"`
 	}
 	text, isInfo := bytes.CutPrefix(line, []byte(info))
-	if !isInfo || json.Unmarshal(text, &says) != nil || says.TLS {
+	if !isInfo || json.Unmarshal(text, &says) != nil || says.TLS && !s.secured {
 		s.theirs = all
 		return
 	}

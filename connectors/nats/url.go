@@ -24,12 +24,12 @@ func jetStreamURL(u *url.URL, end connectors.End) (map[string]any, error) {
 		if subject != "" {
 			section["subjects"] = []any{subject}
 		}
-		return section, addQuery(section, u, "durable", "start", "shared")
+		return section, addQuery(section, u, "durable", "start", "shared", "tls", "creds_file")
 	}
 	if subject != "" {
 		section["subject"] = subject
 	}
-	return section, addQuery(section, u, "mode")
+	return section, addQuery(section, u, "mode", "tls", "creds_file")
 }
 
 // coreURL reads nats://[user[:password]@]host:4222/subject[?queue=q&ack_mode=m].
@@ -44,12 +44,12 @@ func coreURL(u *url.URL, end connectors.End) (map[string]any, error) {
 			return nil, errors.New("the subject is missing; write nats://host:4222/subject")
 		}
 		section["subjects"] = []any{subject}
-		return section, addQuery(section, u, "queue", "ack_mode")
+		return section, addQuery(section, u, "queue", "ack_mode", "tls", "creds_file")
 	}
 	if subject != "" {
 		section["subject"] = subject
 	}
-	return section, addQuery(section, u)
+	return section, addQuery(section, u, "tls", "creds_file")
 }
 
 func serversOf(u *url.URL) (map[string]any, error) {

@@ -1,0 +1,216 @@
+package nats
+
+import (
+	"context"
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+
+	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/connectortest"
+)
+
+// securedServer runs a server that wants TLS, with the certificate that stands in the files of p at each handshake.
+func securedServer(t testing.TB, p connectortest.Pair, first bool, change func(*server.Options)) *server.Server {
+	return startServer(t, func(o *server.Options) {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
+			return &pair, err
+		}}
+		o.TLSHandshakeFirst, o.TLSTimeout = first, 10
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+// up waits until a connection stands, and returns why it does not.
+func up(t *testing.T, cfg *Connection) (*conn, error) {
+	t.Helper()
+	c := dial(cfg, &connectors.Env{Route: "r", Host: newSourceHost()}, true)
+	t.Cleanup(func() { c.close(context.Background()) })
+	for {
+		c.mu.Lock()
+		nc, up, err, changed := c.nc, c.up, c.err, c.changed
+		c.mu.Unlock()
+		switch {
+		case up && nc != nil:
+			return c, nil
+		case err != nil:
+			return c, err
+		}
+		<-changed
+	}
+}
+
+// TestSecured: TLS behind the greeting, at once, by scheme, and where only the server asks for it. Where the
+// configuration has it, the link stands beside nats.go as without TLS.
+func TestSecured(t *testing.T) {
+	t.Parallel()
+	a := connectortest.NewAuthority(t)
+	p := a.Issue(t, "server", 24*time.Hour, "127.0.0.1")
+	behind, first, plain := securedServer(t, p, false, nil), securedServer(t, p, true, nil), startServer(t, nil)
+	mutual := securedServer(t, p, false, func(o *server.Options) {
+		o.TLSConfig.ClientAuth, o.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool()
+		o.TLSVerify = true
+	})
+	mine := a.Issue(t, "client", time.Hour)
+	trusting := connectors.TLS{On: true, CAFile: a.CAFile}
+	named := trusting
+	named.ServerName = "nats.example"
+	withOurs := trusting
+	withOurs.CertFile, withOurs.KeyFile = mine.CertFile, mine.KeyFile
+	for name, test := range map[string]struct {
+		server *server.Server
+		cfg    Connection
+		want   string // of the error; empty: it works
+	}{
+		"behind":            {behind, Connection{TLS: trusting}, ""},
+		"behind, plain":     {behind, Connection{TLS: trusting, Plain: true}, ""},
+		"first":             {first, Connection{TLS: trusting, TLSFirst: true}, ""},
+		"mutual":            {mutual, Connection{TLS: withOurs}, ""},
+		"insecure":          {behind, Connection{TLS: connectors.TLS{On: true, InsecureSkipVerify: true}}, ""},
+		"none of ours":      {mutual, Connection{TLS: trusting}, "tls.cert_file"},
+		"another name":      {behind, Connection{TLS: named}, "tls.server_name"},
+		"not trusted":       {behind, Connection{TLS: connectors.TLS{On: true}}, "set tls.ca_file"},
+		"only the server's": {behind, Connection{}, "set tls: {ca_file: ...}"},
+		"no TLS there":      {plain, Connection{TLS: trusting}, "the server does not offer TLS"},
+		"no TLS at first":   {behind, Connection{TLS: trusting, TLSFirst: true}, "leave tls out"},
+		"first wanted":      {first, Connection{TLS: trusting}, "tls_first: true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.cfg.Servers = connectors.List{test.server.Addr().String()}
+			c, err := up(t, &test.cfg)
+			if test.want != "" {
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Fatalf("%v, want %q", err, test.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, _, err := c.link(c.nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, isPlain := l.(*plainLink); isPlain != test.cfg.Plain {
+				t.Errorf("the link is %T", l)
+			}
+		})
+	}
+	t.Run("scheme", func(t *testing.T) {
+		t.Parallel()
+		_, err := up(t, &Connection{Servers: connectors.List{"tls://" + behind.Addr().String()}})
+		if err == nil || !strings.Contains(err.Error(), "set tls.ca_file") {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSecuredRotates: a server's certificate of another authority is refused until the file holds that.
+func TestSecuredRotates(t *testing.T) {
+	t.Parallel()
+	a, other := connectortest.NewAuthority(t), connectortest.NewAuthority(t)
+	p, next := a.Issue(t, "server", time.Hour, "127.0.0.1"), other.Issue(t, "server", time.Hour, "127.0.0.1")
+	srv := securedServer(t, p, false, nil)
+	h := newSourceHost()
+	c := dial(&Connection{Servers: connectors.List{srv.Addr().String()}, TLS: connectors.TLS{On: true, CAFile: a.CAFile}}, &connectors.Env{Host: h}, false)
+	t.Cleanup(func() { c.close(context.Background()) })
+	_, at := h.await(t, 0, "connection", func(e connectors.Event) bool { return e.Kind == connectors.Connected })
+	replace(t, next.KeyFile, p.KeyFile)
+	replace(t, next.CertFile, p.CertFile)
+	_ = c.sockets.newest().Close()
+	_, at = h.await(t, at, "refusal", func(e connectors.Event) bool {
+		return e.Kind == connectors.Disconnected && strings.Contains(e.Err.Error(), "into tls.ca_file")
+	})
+	replace(t, other.CAFile, a.CAFile)
+	h.await(t, at, "connection", func(e connectors.Event) bool { return e.Kind == connectors.Connected })
+}
+
+func replace(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// key makes a user's key pair and writes its seed to a file.
+func key(t *testing.T, file string) (public string) {
+	t.Helper()
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := pair.Seed()
+	if err == nil {
+		err = os.WriteFile(file, seed, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public, err = pair.PublicKey(); err != nil {
+		t.Fatal(err)
+	}
+	return public
+}
+
+// TestKeyRotates: a user's seed is read from its file, and one that takes its place is used without a restart.
+func TestKeyRotates(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "user.nk")
+	options := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, Nkeys: []*server.NkeyUser{{Nkey: key(t, file)}}}
+	srv := runServer(t, options)
+	h := newSourceHost()
+	c := dial(&Connection{Servers: connectors.List{srv.ClientURL()}, NKey: file}, &connectors.Env{Host: h}, false)
+	t.Cleanup(func() { c.close(context.Background()) })
+	connected := func(e connectors.Event) bool { return e.Kind == connectors.Connected }
+	_, at := h.await(t, 0, "connection", connected)
+	changed := *options
+	changed.Nkeys = []*server.NkeyUser{{Nkey: key(t, filepath.Join(filepath.Dir(file), "next.nk"))}}
+	if err := srv.ReloadOptions(&changed); err != nil {
+		t.Fatal(err)
+	}
+	_, at = h.await(t, at, "refusal", func(e connectors.Event) bool {
+		return e.Kind == connectors.Disconnected && strings.Contains(e.Err.Error(), errLogin.Error())
+	})
+	replace(t, filepath.Join(filepath.Dir(file), "next.nk"), file)
+	h.await(t, at, "connection", connected)
+}
+
+// TestToken logs in by a token, and by a file that does not exist.
+func TestToken(t *testing.T) {
+	t.Parallel()
+	srv := startServer(t, func(o *server.Options) { o.Authorization = "the token" })
+	file := filepath.Join(t.TempDir(), "none")
+	for cfg, want := range map[*Connection]string{
+		{Token: "the token"}: "", {Token: "another"}: errLogin.Error(), {Creds: file}: "open " + file, {NKey: file}: "open " + file,
+	} {
+		cfg.Servers = connectors.List{srv.Addr().String()}
+		if _, err := up(t, cfg); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", cfg, err, want)
+		}
+	}
+}
+
+func TestNamesOfCluster(t *testing.T) {
+	d := &sockets{servers: []string{"nats://10.0.0.1:4222", "nats://nats.example:4222"}}
+	for address, want := range map[string]string{
+		"10.0.0.1:4222": "10.0.0.1", "nats.example:4222": "nats.example", "10.0.0.2:4222": "nats.example", "other.example:1": "other.example",
+	} {
+		if got := d.nameOf(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
