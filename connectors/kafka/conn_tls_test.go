@@ -29,6 +29,25 @@ func serverTLS(p connectortest.Pair) *tls.Config {
 	}}
 }
 
+// security is how a cluster, our end and another client are told to speak TLS, or not to.
+type security struct {
+	cluster kfake.Opt
+	config  string
+	client  kgo.Opt
+}
+
+func unsecured() security {
+	return security{cluster: kfake.NumBrokers(1), client: kgo.ClientID("other")}
+}
+
+func securedBy(t *testing.T) security {
+	a := connectortest.NewAuthority(t)
+	return security{
+		cluster: kfake.TLS(serverTLS(a.Issue(t, "broker", time.Hour, "127.0.0.1"))), config: "tls: {ca_file: " + a.CAFile + "}\n",
+		client: kgo.DialTLSConfig(&tls.Config{RootCAs: a.Pool(), MinVersion: tls.VersionTLS12}),
+	}
+}
+
 // securedClient speaks TLS to a cluster of an authority.
 func securedClient(t *testing.T, c *kfake.Cluster, a *connectortest.Authority) *kgo.Client {
 	return newClient(t, c, kgo.DialTLSConfig(&tls.Config{RootCAs: a.Pool(), MinVersion: tls.VersionTLS12}))

@@ -14,6 +14,11 @@ import (
 )
 
 func TestSinkConformance(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { sinkSuite(t, unsecured()) })
+	t.Run("tls", func(t *testing.T) { sinkSuite(t, securedBy(t)) })
+}
+
+func sinkSuite(t *testing.T, by security) {
 	connectortest.Sink(t, connectortest.SinkHarness{Settings: connectortest.Settings{Goroutines: []goleak.Option{
 		// Those of the broker.
 		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"),
@@ -21,16 +26,16 @@ func TestSinkConformance(t *testing.T) {
 		goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"),
 	}}, New: func(t testing.TB) connectortest.Downstream {
 		g := newGate()
-		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), g.option())
+		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), g.option(), by.cluster)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(c.Close)
 		return connectortest.Downstream{
 			Spec: func(t testing.TB) *connectors.SinkSpec {
-				return connectortest.SinkSpec(t, Plugin(), "brokers: ["+c.ListenAddrs()[0]+"]\ntopic: t\ndial_timeout: 1s\n")
+				return connectortest.SinkSpec(t, Plugin(), "brokers: ["+c.ListenAddrs()[0]+"]\ntopic: t\ndial_timeout: 1s\n"+by.config)
 			},
-			Read:     func(t testing.TB, n int) []connectors.Message { return readMessages(t, c.ListenAddrs(), n) },
+			Read:     func(t testing.TB, n int) []connectors.Message { return readMessages(t, c.ListenAddrs(), n, by.client) },
 			Break:    func(testing.TB) { g.set(true) },
 			Mend:     func(testing.TB) { g.set(false) },
 			Oversize: 1<<20 + 1,
@@ -39,9 +44,9 @@ func TestSinkConformance(t *testing.T) {
 }
 
 // readMessages reads topic t from its start, until there is nothing for a moment, and takes our header off.
-func readMessages(t testing.TB, brokers []string, n int) []connectors.Message {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics("t"), kgo.FetchMaxWait(50*time.Millisecond),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+func readMessages(t testing.TB, brokers []string, n int, opts ...kgo.Opt) []connectors.Message {
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(brokers...), kgo.ConsumeTopics("t"), kgo.FetchMaxWait(50*time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

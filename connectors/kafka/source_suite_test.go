@@ -67,9 +67,14 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 }
 
 func TestSourceConformance(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { sourceSuite(t, unsecured()) })
+	t.Run("tls", func(t *testing.T) { sourceSuite(t, securedBy(t)) })
+}
+
+func sourceSuite(t *testing.T, by security) {
 	connectortest.Source(t, connectortest.SourceHarness{Settings: connectortest.Settings{Goroutines: brokerGoroutines()}, New: func(t testing.TB) connectortest.Upstream {
 		g := newGate()
-		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "orders"), g.option(),
+		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "orders"), g.option(), by.cluster,
 			kfake.GroupMinSessionTimeout(0), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +83,7 @@ func TestSourceConformance(t *testing.T) {
 		return connectortest.Upstream{
 			Partitions: 3,
 			Spec: func(t testing.TB) *connectors.SourceSpec {
-				config := "brokers: [" + c.ListenAddrs()[0] + "]\ntopics: orders\ndial_timeout: 2s\n"
+				config := "brokers: [" + c.ListenAddrs()[0] + "]\ntopics: orders\ndial_timeout: 2s\n" + by.config
 				spec := connectortest.SourceSpec(t, Plugin(), config)
 				var cfg SourceConfig
 				spec.Open = func(_ context.Context, env connectors.Env) (connectors.Source, error) {
@@ -99,7 +104,7 @@ func TestSourceConformance(t *testing.T) {
 					}
 					records[i] = r
 				}
-				client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+				client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), by.client)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -14,12 +14,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sluice-bridge/sluice/connectors"
+	"github.com/sluice-bridge/sluice/connectors/connectortest"
 )
 
 // benchStream is a server process with a file-backed stream that holds n messages.
 func benchStream(b *testing.B, n, size int) JetStreamSourceConfig {
 	b.Helper()
-	p := startProcess(b, 0)
+	return benchStreamAt(b, startProcess(b, 0), n, size)
+}
+
+func benchStreamAt(b *testing.B, p *process, n, size int) JetStreamSourceConfig {
+	b.Helper()
 	nc, err := nats.Connect(p.url())
 	if err != nil {
 		b.Fatal(err)
@@ -59,8 +64,26 @@ func BenchmarkSource(b *testing.B) {
 	}
 }
 
+// BenchmarkSourceSecured is the same over TLS.
+func BenchmarkSourceSecured(b *testing.B) {
+	for _, size := range []int{100, 1024, 16384} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			a := connectortest.NewAuthority(b)
+			p := a.Issue(b, "server", time.Hour, "127.0.0.1")
+			backlog := min(300_000, 300<<20/size)
+			c := benchStreamAt(b, startProcessAs(b, serverProcess{CertFile: p.CertFile, KeyFile: p.KeyFile}), backlog, size)
+			c.TLS = connectors.TLS{On: true, CAFile: a.CAFile}
+			benchSourceOf(b, &c, backlog)
+		})
+	}
+}
+
 func benchSource(b *testing.B, backlog, size int) {
 	c := benchStream(b, backlog, size)
+	benchSourceOf(b, &c, backlog)
+}
+
+func benchSourceOf(b *testing.B, c *JetStreamSourceConfig, backlog int) {
 	env := sourceEnv(newSourceHost(), "a")
 	env.Window = connectors.Room{Messages: 8192, Bytes: 64 << 20}
 	b.ReportAllocs()
@@ -70,7 +93,7 @@ func benchSource(b *testing.B, backlog, size int) {
 	begin, busy := time.Now(), cpu(b)
 	for b.Loop() {
 		c.Durable += "x"
-		s := newJetStreamSource(c, env, defaultPace())
+		s := newJetStreamSource(*c, env, defaultPace())
 		readBacklog(b, s, backlog, env.Window)
 		messages += backlog
 		closeSource(nil, s)

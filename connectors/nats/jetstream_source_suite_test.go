@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
@@ -17,12 +19,19 @@ import (
 // TestSourceIsAConnector runs the suite that defines what a source is, against streams that hold what
 // a Sluice sink has written there.
 func TestSourceIsAConnector(t *testing.T) {
-	t.Run("beside", func(t *testing.T) { sourceSuite(t, false) })
-	t.Run("plain", func(t *testing.T) { sourceSuite(t, true) })
+	a := connectortest.NewAuthority(t)
+	p := a.Issue(t, "server", time.Hour, "127.0.0.1")
+	start := func() *server.Server {
+		return securedServer(t, p, false, func(o *server.Options) { o.AllowNonTLS = true })
+	}
+	t.Run("beside", func(t *testing.T) { sourceSuite(t, start(), "plain: false") })
+	t.Run("plain", func(t *testing.T) { sourceSuite(t, start(), "plain: true") })
+	t.Run("tls", func(t *testing.T) { sourceSuite(t, start(), "tls: {ca_file: "+a.CAFile+"}") })
 }
 
-func sourceSuite(t *testing.T, plain bool) {
-	st := newStreamTest(t, nil)
+func sourceSuite(t *testing.T, srv *server.Server, link string) {
+	st := &streamTest{t: t, server: srv}
+	st.connectTo("nats://" + srv.Addr().String())
 	var streams atomic.Int64
 	connectortest.Source(t, connectortest.SourceHarness{
 		New: func(t testing.TB) connectortest.Upstream {
@@ -33,7 +42,7 @@ func sourceSuite(t *testing.T, plain bool) {
 			p := newProxy(t, st.server.Addr().String())
 			return connectortest.Upstream{
 				Spec: func(t testing.TB) *connectors.SourceSpec {
-					return connectortest.SourceSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+stream, fmt.Sprintf("plain: %v", plain))
+					return connectortest.SourceSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+stream, link)
 				},
 				Put: func(t testing.TB, _ int, messages ...connectors.Message) {
 					for i := range messages {

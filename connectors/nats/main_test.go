@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type serverProcess struct {
 	Port         int
 	Dir          string
 	BatchTimeout time.Duration // of fast-ingest batches; 0: the server's 10 s
+	// Its certificate; empty: it does not speak TLS. Who comes without TLS is let in too.
+	CertFile, KeyFile string
 }
 
 func serve(text string) {
@@ -45,6 +48,13 @@ func serve(text string) {
 	}
 	o := &server.Options{Host: "127.0.0.1", Port: p.Port, JetStream: true, StoreDir: p.Dir, NoLog: true, NoSigs: true}
 	o.JetStreamLimits.MaxBatchTimeout = p.BatchTimeout
+	if p.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
+		if err != nil {
+			panic(err)
+		}
+		o.TLSConfig, o.AllowNonTLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, true
+	}
 	s, err := server.NewServer(o)
 	if err != nil {
 		panic(err)
@@ -64,11 +74,17 @@ type process struct {
 
 func startProcess(t testing.TB, batchTimeout time.Duration) *process {
 	t.Helper()
+	return startProcessAs(t, serverProcess{BatchTimeout: batchTimeout})
+}
+
+func startProcessAs(t testing.TB, what serverProcess) *process {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, what: serverProcess{Port: l.Addr().(*net.TCPAddr).Port, Dir: t.TempDir(), BatchTimeout: batchTimeout}}
+	what.Port, what.Dir = l.Addr().(*net.TCPAddr).Port, t.TempDir()
+	p := &process{t: t, what: what}
 	l.Close()
 	p.start()
 	t.Cleanup(p.kill)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
@@ -45,9 +46,11 @@ func arrived(subject string, h nats.Header, data []byte) connectors.Message {
 
 // TestJetStreamSinkIsAConnector runs the suite that defines what a sink is.
 func TestJetStreamSinkIsAConnector(t *testing.T) {
-	suite := func(t *testing.T, plain bool, change func(*jetstream.StreamConfig)) {
-		srv := startServer(t, nil)
-		js, err := jetstream.New(client(t, srv.ClientURL()))
+	a := connectortest.NewAuthority(t)
+	p := a.Issue(t, "server", time.Hour, "127.0.0.1")
+	suite := func(t *testing.T, link string, change func(*jetstream.StreamConfig)) {
+		srv := securedServer(t, p, false, func(o *server.Options) { o.AllowNonTLS = true })
+		js, err := jetstream.New(client(t, "nats://"+srv.Addr().String()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +67,7 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 				p := newProxy(t, srv.Addr().String())
 				return connectortest.Downstream{
 					Spec: func(t testing.TB) *connectors.SinkSpec {
-						return connectortest.SinkSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+c.Name, "subject: '"+c.Name+".{{ topic }}'", fmt.Sprintf("plain: %v", plain))
+						return connectortest.SinkSpec(t, JetStream(), "servers: ["+p.addr+"]", "stream: "+c.Name, "subject: '"+c.Name+".{{ topic }}'", link)
 					},
 					Read:     func(t testing.TB, n int) []connectors.Message { return readStream(t, stream, n) },
 					Break:    func(testing.TB) { p.refuse(true) },
@@ -77,10 +80,11 @@ func TestJetStreamSinkIsAConnector(t *testing.T) {
 	}
 	// One after the other: the suite looks for goroutines that are left.
 	stock := func(*jetstream.StreamConfig) {}
-	t.Run("fast", func(t *testing.T) { suite(t, false, batched) })
-	t.Run("pipelined", func(t *testing.T) { suite(t, false, stock) })
-	t.Run("fast plain", func(t *testing.T) { suite(t, true, batched) })
-	t.Run("pipelined plain", func(t *testing.T) { suite(t, true, stock) })
+	t.Run("fast", func(t *testing.T) { suite(t, "plain: false", batched) })
+	t.Run("fast tls", func(t *testing.T) { suite(t, "tls: {ca_file: "+a.CAFile+"}", batched) })
+	t.Run("pipelined", func(t *testing.T) { suite(t, "plain: false", stock) })
+	t.Run("fast plain", func(t *testing.T) { suite(t, "plain: true", batched) })
+	t.Run("pipelined plain", func(t *testing.T) { suite(t, "plain: true", stock) })
 }
 
 // readStream returns all messages of a stream once there are n.
