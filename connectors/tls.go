@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -162,8 +163,9 @@ func (t *TLS) Client(ctx context.Context, c net.Conn, host string) (*TLSConn, er
 // TLSConn is a secured connection.
 type TLSConn struct {
 	*tls.Conn
-	of   *TLS
-	host string
+	of    *TLS
+	host  string
+	heard atomic.Bool // the server has said something
 }
 
 // Read implements net.Conn. A server of TLS 1.3 refuses our certificate only after our part of the handshake.
@@ -171,6 +173,27 @@ func (c *TLSConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {
 		err = c.of.explain(err, c.host, false)
+	} else if !c.heard.Load() {
+		c.heard.Store(true)
 	}
 	return n, err
 }
+
+// Write implements net.Conn. Where the server has hung up at once, what it said before tells why.
+func (c *TLSConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err == nil || c.heard.Load() {
+		return n, err
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lastWords)) // where it cannot be set, the read fails too
+	if _, said := c.Conn.Read(make([]byte, 1)); said != nil {
+		if _, ok := alertOf(said); ok {
+			return n, c.of.explain(said, c.host, false)
+		}
+	}
+	return n, &TLSError{Err: err, Text: c.host + " hangs up behind the TLS handshake",
+		Way: "it may want a client certificate (tls.cert_file, tls.key_file), or another one; its log tells"}
+}
+
+// lastWords is how long the reason is waited for why a server hung up.
+const lastWords = 100 * time.Millisecond
