@@ -76,7 +76,22 @@ func (t *TLS) Faults() (faults []error) {
 	case t.KeyFile != "" && t.CertFile == "":
 		faults = append(faults, Fieldf("tls.cert_file", "is required beside key_file"))
 	}
+	for key, path := range map[string]string{"ca_file": t.CAFile, "cert_file": t.CertFile, "key_file": t.KeyFile} {
+		if err := PathFault("tls."+key, path); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	return faults
+}
+
+// PathFault tells of a key that holds what its file should, which is what ${file:path} makes of it. Errors name
+// paths, so that they would show a private key; this one does not.
+func PathFault(key, path string) error {
+	seed := len(path) >= 58 && path[0] == 'S' && strings.Trim(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" // of an NKEY, in base 32
+	if seed || strings.HasPrefix(path, "-----BEGIN") || strings.ContainsAny(path, "\r\n\x00") {
+		return Fieldf(key, "holds what the file should: write the path of the file, without ${file:...}")
+	}
+	return nil
 }
 
 // config is made for one connection to a host.
@@ -182,7 +197,7 @@ func (c *TLSConn) Read(p []byte) (int, error) {
 // Write implements net.Conn. Where the server has hung up at once, what it said before tells why.
 func (c *TLSConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if err == nil || c.heard.Load() {
+	if err == nil || c.heard.Load() || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
 	_ = c.SetReadDeadline(time.Now().Add(lastWords)) // where it cannot be set, the read fails too

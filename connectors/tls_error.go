@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // TLSError says why a connection cannot be secured.
@@ -145,5 +146,10 @@ func namesOf(c *x509.Certificate) string {
 	if len(names) == 0 {
 		return "no host name at all"
 	}
-	return strings.Join(names[:min(len(names), 10)], ", ")
+	return fmt.Sprintf("%.300s", strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?' // nobody has vouched for them, and they may be shown in a terminal
+		}
+		return r
+	}, strings.Join(names[:min(len(names), 10)], ", ")))
 }

@@ -101,6 +101,7 @@ func (c *Connection) Validate() error {
 		errs = append(errs, connectors.Fieldf("password", "has no user"))
 	}
 	errs = append(errs, c.TLS.Faults()...)
+	errs = append(errs, connectors.PathFault("creds_file", c.Creds), connectors.PathFault("nkey_file", c.NKey))
 	var logins []string
 	for key, have := range map[string]bool{"user": c.User != "", "token": c.Token != "", "creds_file": c.Creds != "", "nkey_file": c.NKey != ""} {
 		if have {

@@ -10,15 +10,22 @@ import (
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
-// tlsScheme begins the address of a server that is to speak TLS.
-const tlsScheme = "tls://"
+// withoutTLS returns the address of a server without the scheme by which it is to speak TLS, and whether it has it.
+func withoutTLS(server string) (string, bool) {
+	scheme, address, _ := strings.Cut(server, "://")
+	if !strings.EqualFold(scheme, "tls") {
+		return server, false
+	}
+	return address, true
+}
 
 // secured is how the connection is secured: where the configuration says so, in whatever way.
 func (c *Connection) secured() connectors.TLS {
 	t := c.TLS
 	t.On = t.On || c.TLSFirst
 	for _, s := range c.Servers {
-		t.On = t.On || strings.HasPrefix(s, tlsScheme)
+		_, on := withoutTLS(s)
+		t.On = t.On || on
 	}
 	return t
 }

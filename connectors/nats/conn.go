@@ -93,7 +93,7 @@ func (c *conn) natsOptions(cfg *Connection) nats.Options {
 		if !strings.Contains(s, "://") {
 			s = "nats://" + s
 		}
-		if address, secured := strings.CutPrefix(s, tlsScheme); secured {
+		if address, secured := withoutTLS(s); secured {
 			s = "nats://" + address // nats.go has no part in the handshake
 		}
 		o.Servers = append(o.Servers, s)

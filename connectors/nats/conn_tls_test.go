@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,13 +107,15 @@ func TestSecured(t *testing.T) {
 			}
 		})
 	}
-	t.Run("scheme", func(t *testing.T) {
-		t.Parallel()
-		_, err := up(t, &Connection{Servers: connectors.List{"tls://" + behind.Addr().String()}})
-		if err == nil || !strings.Contains(err.Error(), "set tls.ca_file") {
-			t.Error(err)
-		}
-	})
+	for _, scheme := range []string{"tls://", "TLS://"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			_, err := up(t, &Connection{Servers: connectors.List{scheme + behind.Addr().String()}})
+			if err == nil || !strings.Contains(err.Error(), "set tls.ca_file") {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestSecuredRotates: a server's certificate of another authority is refused until the file holds that.
@@ -211,6 +214,81 @@ func TestNamesOfCluster(t *testing.T) {
 	} {
 		if got := d.nameOf(address); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
+
+// TestVouched: a greeting in the clear makes us log in nowhere but where a certificate is for a configured name.
+func TestVouched(t *testing.T) {
+	t.Parallel()
+	urls := `"10.0.0.2:4222","nats.example:4223","evil.example:4222","nats.example:x@evil.example","u@nats.example:1","[::1]:4222"`
+	named, numbered := []string{"nats://nats.example:4222"}, []string{"nats://10.0.0.1:4222"}
+	for _, test := range []struct {
+		d         *sockets
+		key, want string
+	}{
+		{&sockets{servers: named}, "connect_urls", `"connect_urls":["10.0.0.2:4222","nats.example:4223","[::1]:4222"],`},
+		{&sockets{servers: named}, "Connect_URL\u017f", `"connect_urls":["10.0.0.2:4222","nats.example:4223","[::1]:4222"],`},
+		{&sockets{servers: numbered}, "connect_urls", ""},
+		{&sockets{servers: numbered, tls: connectors.TLS{ServerName: "n"}}, "connect_urls",
+			`"connect_urls":["10.0.0.2:4222","nats.example:4223","evil.example:4222","[::1]:4222"],`},
+		{&sockets{servers: named}, "other", ""},
+	} {
+		got, err := test.d.vouched([]byte(`INFO {"` + test.key + `":[` + urls + `],"z":18446744073709551615} ` + "\r\n"))
+		want := "INFO {" + test.want + `"z":18446744073709551615}` + "\r\n"
+		if test.key == "other" {
+			want = `INFO {"other":[` + urls + `],"z":18446744073709551615}` + "\r\n"
+		}
+		if err != nil || string(got) != want {
+			t.Errorf("%v, %s: %q, %v", test.d.servers, test.key, got, err)
+		}
+	}
+}
+
+// TestCloseBreaksGreeting: a server that does not greet holds nobody up who closes.
+func TestCloseBreaksGreeting(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d := newSockets()
+	d.tls.On = true
+	begin, ended := time.Now(), make(chan error, 1)
+	go func() {
+		_, err := d.Dial("tcp", l.Addr().String())
+		ended <- err
+	}()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d.close()
+	if err := <-ended; err == nil || time.Since(begin) > connectTimeout/2 {
+		t.Errorf("%v after %v", err, time.Since(begin))
+	}
+}
+
+// TestFilesAreNotTheirContent: a key that was put in the place of its file is not shown.
+func TestFilesAreNotTheirContent(t *testing.T) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]Connection{
+		"nkey_file": {NKey: string(seed)}, "creds_file": {Creds: "-----BEGIN NATS USER JWT-----"}, "tls.key_file": {TLS: connectors.TLS{CertFile: "c", KeyFile: "a\nb"}},
+		"": {NKey: "/run/SU/user.nk", TLS: connectors.TLS{CertFile: "c.pem", KeyFile: "c.key"}},
+	} {
+		c.Servers = connectors.List{"h:1"}
+		err := c.Validate()
+		if (err == nil) != (want == "") || err != nil && (!strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), string(seed))) {
+			t.Errorf("%s: %v", want, err)
 		}
 	}
 }

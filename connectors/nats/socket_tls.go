@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -46,6 +47,9 @@ func (d *sockets) secure(ctx context.Context, c net.Conn, address string) (net.C
 		return secured, nil
 	}
 	line, err := readGreeting(ctx, c)
+	if err == nil {
+		line, err = d.vouched(line)
+	}
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -64,12 +68,7 @@ func (d *sockets) nameOf(address string) string {
 	if net.ParseIP(host) == nil {
 		return host
 	}
-	var names []string
-	for _, s := range d.servers {
-		if u, err := url.Parse(s); err == nil {
-			names = append(names, u.Hostname())
-		}
-	}
+	names := d.names()
 	if slices.Contains(names, host) {
 		return host
 	}
@@ -81,12 +80,53 @@ func (d *sockets) nameOf(address string) string {
 	return host
 }
 
-// readGreeting reads the INFO of a server that begins TLS behind it. Whatever else stands in the clear is refused:
-// nobody knows who said it.
-func readGreeting(ctx context.Context, c net.Conn) ([]byte, error) {
-	if until, ok := ctx.Deadline(); ok {
-		_ = c.SetReadDeadline(until) // where it cannot be set, the read fails too
+// names are the hosts that are configured.
+func (d *sockets) names() (all []string) {
+	for _, s := range d.servers {
+		if u, err := url.Parse(s); err == nil {
+			all = append(all, u.Hostname())
+		}
 	}
+	return all
+}
+
+// vouched leaves those servers of the cluster out of a greeting whose certificate would have to be for no name that
+// is configured. Anybody between us and the server may have put them there, with certificates of their own, and we
+// would log in there next. nats-server 2.15 names its cluster again once we have logged in.
+func (d *sockets) vouched(line []byte) ([]byte, error) {
+	says := map[string]json.RawMessage{}
+	if err := json.Unmarshal(line[len(info):], &says); err != nil {
+		return nil, fmt.Errorf("nats: the server's INFO is not JSON: %w", err)
+	}
+	var keep []string
+	for key, value := range says {
+		if !strings.EqualFold(key, "connect_urls") { // as package json compares
+			continue
+		}
+		var urls []string
+		if err := json.Unmarshal(value, &urls); err != nil {
+			return nil, fmt.Errorf("nats: connect_urls of the server's INFO: %w", err)
+		}
+		for _, s := range urls {
+			u, err := url.Parse("nats://" + s)
+			if err == nil && u.Host == s && (d.tls.ServerName != "" || slices.Contains(d.names(), d.nameOf(s))) {
+				keep = append(keep, s)
+			}
+		}
+		delete(says, key)
+	}
+	if keep != nil {
+		says["connect_urls"], _ = json.Marshal(keep) // texts
+	}
+	text, err := json.Marshal(says)
+	return slices.Concat([]byte(info), text, []byte("\r\n")), err
+}
+
+// readGreeting reads the INFO of a server that begins TLS behind it, until ctx ends. Whatever else stands in the
+// clear is refused: nobody knows who said it.
+func readGreeting(ctx context.Context, c net.Conn) ([]byte, error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // where it cannot be set, the read fails too
+	defer stop()
 	var line []byte
 	for buf := make([]byte, 4<<10); !bytes.HasSuffix(line, []byte{'\n'}); {
 		n, err := c.Read(buf)
