@@ -1,10 +1,14 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
@@ -15,9 +19,10 @@ import (
 
 // login is SASL with credentials that are looked up at each connection.
 type login struct {
-	sasl   SASL
-	tokens tokens
-	open   atomic.Bool // the last one that was begun has not succeeded
+	sasl    SASL
+	timeout time.Duration // of the token's endpoint
+	tokens  tokens
+	open    atomic.Bool // the last one that was begun has not succeeded
 }
 
 // newLogin returns how to log in, nil if nothing is said.
@@ -26,7 +31,7 @@ func newLogin(c *Connection) *login {
 	if !ok {
 		return nil
 	}
-	return &login{sasl: s}
+	return &login{sasl: s, timeout: time.Duration(c.DialTimeout)}
 }
 
 var (
@@ -69,6 +74,8 @@ func (l *login) secret() (string, error) {
 
 // token returns a bearer token. One with which the last login did not succeed is not used again.
 func (l *login) token(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout) // the client that reads logs has none
+	defer cancel()
 	return l.tokens.get(ctx, &l.sasl, l.open.Load())
 }
 
@@ -111,6 +118,27 @@ func (bearer) Next(_ context.Context, challenge []byte) (bool, []byte, error) {
 	return true, nil, nil
 }
 
+// How often SCRAM may hash a password: one who is no broker guesses it from our answer to fewer rounds (RFC 7677,
+// section 4), and has a core busy for ever by more. Kafka's own bounds are 4096 and 16384.
+const (
+	minRounds = 4096
+	maxRounds = 1 << 20
+)
+
+// checkRounds looks into what a broker says in SCRAM (RFC 5802, section 7).
+func checkRounds(says []byte) error {
+	for field := range bytes.SplitSeq(says, []byte{','}) {
+		text, ok := bytes.CutPrefix(field, []byte("i="))
+		if !ok {
+			continue
+		}
+		if n, err := strconv.Atoi(string(text)); err != nil || n < minRounds || n > maxRounds {
+			return fmt.Errorf("the broker wants %.20q rounds of SCRAM, from %d to %d are safe; is it a broker?", text, minRounds, maxRounds)
+		}
+	}
+	return nil
+}
+
 type loginSession struct {
 	sasl.StateMachine
 	of *login
@@ -118,8 +146,13 @@ type loginSession struct {
 
 // Next implements sasl.StateMachine; it is called when the broker has accepted what was sent.
 func (s *loginSession) Next(ctx context.Context, challenge []byte) (bool, []byte, error) {
+	if strings.HasPrefix(s.of.Name(), "SCRAM-") {
+		if err := checkRounds(challenge); err != nil {
+			return false, nil, err
+		}
+	}
 	done, next, err := s.StateMachine.Next(ctx, challenge)
-	if done {
+	if done && err == nil {
 		s.of.open.Store(false)
 	}
 	return done, next, err

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -223,7 +224,7 @@ func TestToken(t *testing.T) {
 	if faults := s.faults(); faults != nil {
 		t.Fatal(faults)
 	}
-	l := newLogin(&Connection{SASL: s})
+	l := newLogin(&Connection{SASL: s, DialTimeout: connectors.Duration(5 * time.Second)})
 	first := func() string {
 		_, b, err := l.Start(t.Context())
 		if err != nil {
@@ -253,7 +254,7 @@ func TestToken(t *testing.T) {
 		t.Error(err)
 	}
 	s.ClientSecret = "wrong"
-	if _, _, err := newLogin(&Connection{SASL: s}).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "no such client") || strings.Contains(err.Error(), "wrong") {
+	if _, _, err := newLogin(&Connection{SASL: s, DialTimeout: connectors.Duration(5 * time.Second)}).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "no such client") || strings.Contains(err.Error(), "wrong") {
 		t.Error(err)
 	}
 	for body, want := range map[string]string{
@@ -305,3 +306,44 @@ func TestSASLFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestTokenHangs: an endpoint that says nothing holds a login up for the time of a dial, also where nobody else
+// bounds it.
+func TestTokenHangs(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then is it noticed that the client has gone
+		<-r.Context().Done()
+	}))
+	t.Cleanup(s.Close)
+	l := newLogin(&Connection{DialTimeout: connectors.Duration(100 * time.Millisecond), SASL: SASL{Mechanism: mechanismOAuth, Endpoint: s.URL, ClientID: "me"}})
+	if _, err := l.token(t.Context()); !errors.Is(err, errToken) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+}
+
+// TestRounds: who is no broker neither has us hash for ever nor so little that the password can be guessed.
+func TestRounds(t *testing.T) {
+	for text, want := range map[string]bool{
+		"r=ab,s=QQ==,i=4096": true, "r=ab,s=QQ==,i=16384,x=y": true, "v=aW5pPQ==": true, "": true,
+		"r=ab,s=QQ==,i=1": false, "r=ab,s=QQ==,i=9999999999": false, "r=ab,s=QQ==,i=": false, "r=ab,s=QQ==,i=99999999999999999999999": false,
+	} {
+		l := newLogin(&Connection{SASL: SASL{Mechanism: mechanismScram256, Username: "me", Password: "right"}})
+		for name, err := range map[string]error{
+			"source": second((&loginSession{bearer{}, l}).Next(t.Context(), []byte(text))),
+			"log":    second(boundedSession{accepting{}}.Challenge([]byte(text))),
+		} {
+			refused := err != nil && strings.Contains(err.Error(), "rounds of SCRAM")
+			if refused == want {
+				t.Errorf("%s: %q: %v", name, text, err)
+			}
+		}
+	}
+}
+
+func second(_ bool, _ []byte, err error) error { return err }
+
+// accepting is a session to which all is well.
+type accepting struct{}
+
+func (accepting) Challenge([]byte) (bool, []byte, error) { return true, nil, nil }

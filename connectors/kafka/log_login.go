@@ -17,9 +17,9 @@ func logLogin(l *login) sasl.Mechanism {
 	}
 	switch l.Name() {
 	case mechanismScram256:
-		return scram.Sha256(scrams)
+		return bounded{scram.Sha256(scrams)}
 	case mechanismScram512:
-		return scram.Sha512(scrams)
+		return bounded{scram.Sha512(scrams)}
 	case mechanismOAuth:
 		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 			token, err := l.token(ctx)
@@ -30,4 +30,23 @@ func logLogin(l *login) sasl.Mechanism {
 		password, err := l.secret()
 		return plain.Auth{User: l.sasl.Username, Pass: password}, err
 	})
+}
+
+// bounded is SCRAM that does not hash as often as the broker likes.
+type bounded struct{ sasl.Mechanism }
+
+// Authenticate implements sasl.Mechanism.
+func (b bounded) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	s, first, err := b.Mechanism.Authenticate(ctx, host)
+	return boundedSession{s}, first, err
+}
+
+type boundedSession struct{ sasl.Session }
+
+// Challenge implements sasl.Session.
+func (s boundedSession) Challenge(says []byte) (bool, []byte, error) {
+	if err := checkRounds(says); err != nil {
+		return false, nil, err
+	}
+	return s.Session.Challenge(says)
 }
