@@ -24,6 +24,7 @@ var (
 	secretInURL = regexp.MustCompile(`://(?:([^\s:@/"']*:)[^\s"']+|[^\s:@/"']+)@`)
 	// secretInAddress does so in a list of addresses without a scheme. A token is known by the port behind it.
 	secretInAddress = regexp.MustCompile(`(^|[\s,"'\[])(?:([^\s:@/"',\[]*:)(?:[^\s/"',]|/[^\s/"',])[^\s"',]*@|[^\s:@/"',\[]+@([^\s:@/"',]+:\d))`)
+	seedOfKey       = regexp.MustCompile(`\bS[A-Z][A-Z2-7]{56}\b`) // an NKEY, also where its file should be named
 	parameter       = regexp.MustCompile(`([?&]([^\s=&#"']+)=)[^\s&#"']+`)
 	defaultWord     = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*:-([^}]*)\}`)
 )
@@ -95,8 +96,9 @@ func (s *secrets) hide(text string) string {
 	return text
 }
 
-// hideInURLs replaces who logs in by a URL or an address, and the secret parameters of a URL.
+// hideInURLs replaces who logs in by a URL or an address, the secret parameters of a URL, and the seed of a key.
 func hideInURLs(text string) string {
+	text = seedOfKey.ReplaceAllString(text, "***")
 	text = secretInURL.ReplaceAllString(text, "://$1***@")
 	text = secretInAddress.ReplaceAllString(text, "$1$2***@$3")
 	return parameter.ReplaceAllStringFunc(text, func(s string) string {

@@ -200,6 +200,10 @@ func (l *lint) keys(s section, t reflect.Type) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key, value := n.Content[i], n.Content[i+1]
 			if f, ok := known.types[key.Value]; ok {
+				if value.Kind == yaml.ScalarNode && value.Tag == "!!null" && reflect.PointerTo(f).Implements(reflect.TypeFor[decoder]()) {
+					// Its type is not asked, and what a connection says would be forgotten: with tls, that it is secured.
+					l.add(s.doc.at(key), codeValue, "write it, or leave the key out", "%s.%s has no value", s.path, key.Value)
+				}
 				l.keys(s.child(key.Value, key, value, s.in(names)), f)
 			} else if !known.open {
 				l.unknownKey(s, key, known)
