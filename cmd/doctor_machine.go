@@ -37,12 +37,11 @@ func (m *machine) fileChecks() []connectors.Check {
 
 // askSecret asks who may read a secret. That we may was found when the configuration was read.
 func askSecret(file string) []connectors.Finding {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
+	if _, err := os.Stat(file); err != nil {
 		return connectors.Found(connectors.Failed, connectors.CommandLine("ls -l %s", file), "the secret cannot be read: %v", err)
-	case info.Mode().Perm()&0o004 != 0:
-		return connectors.Found(connectors.Warning, connectors.CommandLine("chmod o-rwx %s", file), "everybody on this machine can read %s (%v)", file, info.Mode().Perm())
+	}
+	if exposed := connectors.Exposed(file); exposed != nil {
+		return exposed
 	}
 	return connectors.Found(connectors.Fine, "", "%s can be read, by its owner and group only", file)
 }

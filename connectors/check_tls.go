@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -38,12 +39,22 @@ func Secured(kind, about string, addresses []string, t *TLS, dial func(ctx conte
 		if own, err := t.own(); err == nil && own != nil {
 			warnings = append(warnings, expiring([]*x509.Certificate{own.Leaf}, "our certificate in "+t.CertFile, "renew it; the file is read at the next connection")...)
 		}
+		warnings = append(warnings, Exposed(t.KeyFile)...)
 		if t.InsecureSkipVerify {
 			warnings = append(warnings, Finding{Level: Warning, Text: "any certificate is taken (insecure_skip_verify): whoever answers in the server's place can read along",
 				Way: "remove tls.insecure_skip_verify, and set tls.ca_file"})
 		}
 		return slices.Concat(warnings, all)
 	}}
+}
+
+// Exposed warns of a file that holds a secret and that everybody on this machine can read; a path of none is not.
+func Exposed(path string) []Finding {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o004 == 0 {
+		return nil
+	}
+	return Found(Warning, CommandLine("chmod o-rwx %s", path), "everybody on this machine can read %s (%v)", path, info.Mode().Perm())
 }
 
 func expiring(chain []*x509.Certificate, what, way string) []Finding {

@@ -202,3 +202,19 @@ func TestTLSForms(t *testing.T) {
 		}
 	}
 }
+
+// TestExposed: a private key that everybody can read is warned of.
+func TestExposed(t *testing.T) {
+	t.Parallel()
+	p := connectortest.NewAuthority(t).Issue(t, "client", 30*24*time.Hour)
+	check := connectors.Secured("kafka", "", nil, &connectors.TLS{On: true, CertFile: p.CertFile, KeyFile: p.KeyFile}, nil)
+	if found := check.Ask(t.Context()); len(found) != 1 || found[0].Level != connectors.Fine {
+		t.Errorf("%+v", found)
+	}
+	if err := os.Chmod(p.KeyFile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if found := check.Ask(t.Context()); len(found) != 2 || found[0].Level != connectors.Warning || !strings.Contains(found[0].Way, "chmod o-rwx "+p.KeyFile) {
+		t.Errorf("%+v", found)
+	}
+}

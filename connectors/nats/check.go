@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -110,7 +111,7 @@ func (e *examiner) askLogin(ctx context.Context) []connectors.Finding {
 		up, err, changed := e.conn.up && e.conn.nc != nil, e.conn.err, e.conn.changed
 		e.conn.mu.Unlock()
 		if up {
-			return e.welcome(begin)
+			return slices.Concat(e.welcome(begin), connectors.Exposed(e.cfg.Creds), connectors.Exposed(e.cfg.NKey))
 		}
 		if err != nil && given == nil {
 			given = time.AfterFunc(patience, cancel)
