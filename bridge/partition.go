@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/flowcontrol"
+	"github.com/sluice-bridge/sluice/telemetry"
 )
 
 // partition is what a run knows of one partition: its lane, what is in flight, and what has settled.
@@ -43,7 +44,7 @@ type oldest struct {
 }
 
 func oldestOf(f *flight, m *connectors.Message) *oldest {
-	sc, _ := sampledParent(m)
+	_, sc := telemetry.PeekTraceparent(parentOf(m))
 	return &oldest{f.fetched, m.Offset, sc}
 }
 

@@ -14,26 +14,38 @@ import (
 // traceParent is the W3C header, which passes through both brokers as it is.
 const traceParent = "traceparent"
 
-// sampledParent returns the trace context of a message whose producer was sampled.
-func sampledParent(m *connectors.Message) (trace.SpanContext, bool) {
+// parentOf returns the W3C header of a message, nil if it has none.
+func parentOf(m *connectors.Message) []byte {
 	for i := range m.Headers {
 		if m.Headers[i].Key == traceParent {
-			sampled, sc := telemetry.PeekTraceparent(m.Headers[i].Value)
-			return sc, sampled
+			return m.Headers[i].Value
 		}
 	}
-	return trace.SpanContext{}, false
+	return nil
 }
 
 // trace makes a span from fetch to acknowledgement of each message of the Write whose producer was
-// sampled. It links to the stall that delayed the message.
+// sampled, as long as this second has spans left. It links to the stall that delayed the message.
 func (w *writer) trace(now time.Time) {
+	left, suppressed := w.route.watch.SpansLeft(now), 0
 	for i, b := range w.batches {
 		for j := range b.Messages {
-			if parent, ok := sampledParent(&b.Messages[j]); ok {
-				w.traceMessage(w.flights[i], b, &b.Messages[j], parent, now)
+			m := &b.Messages[j]
+			header := parentOf(m)
+			if left <= 0 {
+				if telemetry.PeekSampled(header) {
+					suppressed++
+				}
+				continue
+			}
+			if sampled, parent := telemetry.PeekTraceparent(header); sampled {
+				left--
+				w.traceMessage(w.flights[i], b, m, parent, now)
 			}
 		}
+	}
+	if suppressed > 0 {
+		w.route.watch.SpansSuppressed(suppressed)
 	}
 }
 

@@ -47,3 +47,32 @@ func TestSampledMessageHasASpan(t *testing.T) {
 		t.Errorf("arrived: %+v", got)
 	}
 }
+
+// However many producers are sampled, a second has its spans and no more: each of the others is counted, and costs
+// no allocation.
+func TestSampledMessagesBeyondTheBoundCostNothing(t *testing.T) {
+	receiver := telemetrytest.New(t)
+	tel, err := telemetry.New(t.Context(), telemetry.Config{Endpoint: receiver.HTTP(), Metrics: "none"}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := &Route{cfg: RouteConfig{Name: "orders"}, tracer: tel.Tracer()}
+	route.watch = tel.Watch("orders", zerolog.Nop(), func() telemetry.RouteStatus { return telemetry.RouteStatus{Route: "orders"} })
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	b := &connectors.Batch{Partition: "0"}
+	for range 5000 {
+		b.Messages = append(b.Messages, connectors.Message{Headers: []connectors.Header{{Key: traceParent, Value: []byte(parent)}}})
+	}
+	w := &writer{run: &run{route: route}, flights: []*flight{{batch: b, fetched: time.Now()}}, batches: []*connectors.Batch{b}}
+	// The sampler looks at the clock by itself, so that it may be in the next second.
+	now := time.Now()
+	for ; route.watch.SpansLeft(now) > 0; now = time.Now() {
+		w.trace(now)
+	}
+	if n := testing.AllocsPerRun(10, func() { w.trace(now) }); n > 500 { // the exporter is at work too
+		t.Errorf("%v allocations for 5000 messages without a span", n)
+	}
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

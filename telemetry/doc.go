@@ -1,7 +1,7 @@
 // Package telemetry shows what routes do: every stall as a trace, the time of a source as metrics, and
 // a line in the log where something changes. All of it is made from one [RouteStatus], which a ticker
 // reads twice a second for each watched route, so that span, metric, line and /status tell the same.
-// Nothing here is called per message but [PeekTraceparent].
+// Nothing here is called per message but [PeekTraceparent] and [PeekSampled].
 //
 // [New] returns a [Telemetry]; the bridge calls [Telemetry.Watch] for each route and [Route.Wrote] for
 // each write, and asks [Route.DelayedBy] for the stall that a sampled message links to. The process

@@ -321,7 +321,12 @@ func TestSampledSpansAreBounded(t *testing.T) {
 	if limit := maxSampledPerSecond * (int(time.Since(begin)/time.Second) + 2); recording > limit || recording < maxSampledPerSecond {
 		t.Errorf("%d spans of %d, at most %d", recording, 20*maxSampledPerSecond, limit)
 	}
-	if v, _ := scrape(t, tel); v[`sluice_telemetry_suppressed_total`] != float64(20*maxSampledPerSecond-recording) {
+	route := tel.Watch("orders", zerolog.Nop(), func() RouteStatus { return RouteStatus{Route: "orders"} })
+	if left := route.SpansLeft(begin.Add(time.Hour)); left != maxSampledPerSecond {
+		t.Errorf("a fresh second has %d spans", left)
+	}
+	route.SpansSuppressed(7) // of those that whoever makes the spans has kept back
+	if v, _ := scrape(t, tel); v[`sluice_telemetry_suppressed_total`] != float64(20*maxSampledPerSecond-recording+7) {
 		t.Error("what was suppressed is not counted")
 	}
 	shutdown(t, tel)

@@ -39,7 +39,7 @@ type writes struct {
 }
 
 func newMetrics(cfg Config, res *resource.Resource, readers []sdkmetric.Reader, routes func() []*Route,
-	f *faults, s *suppressed,
+	f *faults, s *spanBound,
 ) (*metrics, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -103,7 +103,7 @@ func (m *metrics) stallEnded(ctx context.Context, route string, h holdup, d time
 func (m *metrics) Shutdown(ctx context.Context) error { return m.provider.Shutdown(ctx) }
 
 // observeProcess makes the instruments that belong to no route.
-func observeProcess(meter metric.Meter, version string, f *faults, s *suppressed) error {
+func observeProcess(meter metric.Meter, version string, f *faults, s *spanBound) error {
 	build := metric.WithAttributeSet(attribute.NewSet(
 		attribute.String("version", version), attribute.String("go.version", runtime.Version())))
 	_, err1 := meter.Int64ObservableGauge(MetricBuild, metric.WithDescription("1; its labels say what runs."),
@@ -127,7 +127,7 @@ func observeProcess(meter metric.Meter, version string, f *faults, s *suppressed
 	_, err3 := meter.Int64ObservableCounter(MetricSuppressed, metric.WithUnit("{span}"),
 		metric.WithDescription("Spans of messages with a sampled parent that were not made, to bound the cost."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(int64(s.count.Load()))
+			o.Observe(int64(s.count()))
 			return nil
 		}))
 	return errors.Join(err1, err2, err3)

@@ -114,6 +114,22 @@ func (r *Route) DelayedBy(from, to time.Time) (trace.SpanContext, time.Duration)
 	return trace.SpanContext{}, 0
 }
 
+// SpansLeft returns how many spans of messages this second may still have, for all routes together. Whoever makes
+// spans asks once for many messages, so that those which get none cost nothing, and says how many those are.
+func (r *Route) SpansLeft(now time.Time) int64 {
+	if r == nil {
+		return 0
+	}
+	return r.tel.spans.left(now)
+}
+
+// SpansSuppressed says that so many messages with a sampled parent got no span, because none was left.
+func (r *Route) SpansSuppressed(messages int) {
+	if r != nil {
+		r.tel.spans.suppress(messages)
+	}
+}
+
 // Wrote says that one Sink.Write of so many messages took d. It is called once a Write, whatever its
 // result, and allocates nothing.
 func (r *Route) Wrote(d time.Duration, messages int) {

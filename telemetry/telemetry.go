@@ -25,6 +25,7 @@ const pollEvery = 500 * time.Millisecond
 type Telemetry struct {
 	log     zerolog.Logger
 	traffic trace.TracerProvider
+	spans   *spanBound // of messages
 	stalls  trace.Tracer
 	metrics *metrics
 	faults  *faults
@@ -60,15 +61,15 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Telemetry, error
 // open makes the providers that plan asks for.
 func (t *Telemetry) open(ctx context.Context, cfg Config, plan *plan) error {
 	res := newResource(ctx, cfg, t.log)
-	suppressed := &suppressed{}
+	t.spans = newSpanBound()
 	if plan.traces.on() {
 		traffic, err := plan.spanExporter(ctx, cfg, t.faults)
 		if err != nil {
 			return err
 		}
 		options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithBatcher(traffic)}
-		if s := newSampler(suppressed); s != nil {
-			options = append(options, sdktrace.WithSampler(s))
+		if t.spans != nil {
+			options = append(options, sdktrace.WithSampler(t.spans.sampler()))
 		}
 		provider := sdktrace.NewTracerProvider(options...)
 		t.traffic, t.ends = provider, append(t.ends, provider)
@@ -85,7 +86,7 @@ func (t *Telemetry) open(ctx context.Context, cfg Config, plan *plan) error {
 	if err != nil {
 		return err
 	}
-	t.metrics, err = newMetrics(cfg, res, readers, t.snapshot, t.faults, suppressed)
+	t.metrics, err = newMetrics(cfg, res, readers, t.snapshot, t.faults, t.spans)
 	if t.metrics != nil {
 		t.ends = append(t.ends, t.metrics)
 	}

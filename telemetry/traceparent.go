@@ -13,13 +13,10 @@ const traceparentLength = 55
 // filled in only if it is set, and remote, because nobody asks for the ids of others. A value that the
 // recommendation calls invalid is not sampled: https://www.w3.org/TR/trace-context/#traceparent-header.
 func PeekTraceparent(value []byte) (sampled bool, sc trace.SpanContext) {
-	if len(value) < traceparentLength || value[2] != '-' || value[35] != '-' || value[52] != '-' {
+	if !PeekSampled(value) {
 		return false, sc
 	}
-	var version, flags [1]byte
-	if !decodeLower(flags[:], value[53:55]) || flags[0]&1 == 0 {
-		return false, sc
-	}
+	var version [1]byte
 	if !decodeLower(version[:], value[:2]) || version[0] == 0xff {
 		return false, sc
 	}
@@ -35,6 +32,16 @@ func PeekTraceparent(value []byte) (sampled bool, sc trace.SpanContext) {
 	return true, trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: traceID, SpanID: spanID, TraceFlags: trace.FlagsSampled, Remote: true,
 	})
+}
+
+// PeekSampled reports whether a W3C traceparent header has the sampled flag. It looks at no more than that needs:
+// of ids that the recommendation calls invalid it knows nothing.
+func PeekSampled(value []byte) bool {
+	if len(value) < traceparentLength || value[2] != '-' || value[35] != '-' || value[52] != '-' {
+		return false
+	}
+	var flags [1]byte
+	return decodeLower(flags[:], value[53:55]) && flags[0]&1 != 0
 }
 
 // decodeLower decodes hexadecimal digits, of which the recommendation allows only lower-case ones.
