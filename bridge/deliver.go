@@ -17,6 +17,7 @@ type writer struct {
 	taken   []*flight
 	flights []*flight
 	batches []*connectors.Batch
+	size    writeSize
 	retry   backoff
 }
 
@@ -73,7 +74,7 @@ func (w *writer) abandonFlights(flights []*flight) {
 // that the source could not decode go to the reject policy in their turn.
 func (w *writer) writeAll(flights []*flight) error {
 	for len(flights) > 0 {
-		n := portion(flights)
+		n := portion(flights, w.size.limit(w.window.Limit().Messages))
 		if err := w.writeUntilDone(flights[:n]); err != nil {
 			return err
 		}
@@ -92,17 +93,13 @@ func (w *writer) writeAll(flights []*flight) error {
 	return nil
 }
 
-// maxWrite is how many messages a Write takes if it is more than one batch. Room comes back when a Write
-// returns: a slow sink that got the whole window in one would look as if it had stopped.
-const maxWrite = 2048
-
 // portion returns how many of flights the next Write takes: those before the first that could not be
-// decoded, up to maxWrite messages.
-func portion(flights []*flight) int {
+// decoded, up to limit messages, but at least one.
+func portion(flights []*flight, limit int) int {
 	messages := 0
 	for i, f := range flights {
 		messages += len(f.batch.Messages)
-		if f.batch.Reject != nil || i > 0 && messages > maxWrite {
+		if f.batch.Reject != nil || i > 0 && messages > limit {
 			return i
 		}
 	}
@@ -213,6 +210,7 @@ func (w *writer) settle(err error, begin time.Time) (retryable, reject error) {
 	clear(w.batches[kept:])
 	w.batches, w.flights = w.batches[:kept], w.flights[:kept]
 	w.sized(now, written, residence)
+	w.size.wrote(written, now.Sub(begin))
 	w.route.watch.Wrote(now.Sub(begin), written)
 	return retryable, nil
 }
