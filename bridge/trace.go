@@ -24,23 +24,25 @@ func parentOf(m *connectors.Message) []byte {
 	return nil
 }
 
+// suppressedStride is how many messages one stands for where those without a span are counted: looking at each
+// header again, long after it was written, would cost as much as a tenth of moving the message.
+const suppressedStride = 16
+
 // trace makes a span from fetch to acknowledgement of each message of the Write whose producer was
 // sampled, as long as this second has spans left. It links to the stall that delayed the message.
 func (w *writer) trace(now time.Time) {
 	left, suppressed := w.route.watch.SpansLeft(now), 0
 	for i, b := range w.batches {
-		for j := range b.Messages {
-			m := &b.Messages[j]
-			header := parentOf(m)
-			if left <= 0 {
-				if telemetry.PeekSampled(header) {
-					suppressed++
-				}
-				continue
-			}
-			if sampled, parent := telemetry.PeekTraceparent(header); sampled {
+		at := 0
+		for ; at < len(b.Messages) && left > 0; at++ {
+			if sampled, parent := telemetry.PeekTraceparent(parentOf(&b.Messages[at])); sampled {
 				left--
-				w.traceMessage(w.flights[i], b, m, parent, now)
+				w.traceMessage(w.flights[i], b, &b.Messages[at], parent, now)
+			}
+		}
+		for ; at < len(b.Messages); at += suppressedStride {
+			if telemetry.PeekSampled(parentOf(&b.Messages[at])) {
+				suppressed += min(suppressedStride, len(b.Messages)-at)
 			}
 		}
 	}
