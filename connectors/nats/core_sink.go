@@ -191,7 +191,7 @@ func (s *coreSink) send(ctx context.Context, w *outgoing, link *coreLink) (sent 
 			at.skip(1)
 			sent++
 		}
-		s.sender.out <- chunk{link.frames, buf, written}
+		s.sender.out <- chunk{link: link.frames, frames: buf, written: written}
 		select {
 		case err := <-written:
 			if err != nil {

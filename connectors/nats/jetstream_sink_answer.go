@@ -123,9 +123,11 @@ func (f *flight) answerOne(rest, status string, data []byte) {
 	}
 	f.order.note(f)
 	seq, plain := f.quickAck(data)
-	var a pubAck
-	if !plain && status == "" && json.Unmarshal(data, &a) != nil {
-		return
+	var a *pubAck // nil if it is the usual one, or a status
+	if !plain && status == "" {
+		if a = readPubAck(data); a == nil {
+			return
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -159,6 +161,16 @@ func (f *flight) refuseOne(i int, err error) {
 		f.refused = map[int]error{}
 	}
 	f.refused[i] = err
+}
+
+// readPubAck returns nil where data is no acknowledgement. What it returns is on the heap, so it is not for the
+// usual ones.
+func readPubAck(data []byte) *pubAck {
+	a := &pubAck{}
+	if json.Unmarshal(data, a) != nil {
+		return nil
+	}
+	return a
 }
 
 // quickAck reads the usual acknowledgement without a JSON decoder: {"stream":"X","seq":1}, with

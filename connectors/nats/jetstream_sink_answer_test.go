@@ -2,6 +2,7 @@ package nats
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 	"time"
 
@@ -83,5 +84,21 @@ func TestProbesOfAFreezeTellOneThing(t *testing.T) {
 	f.probes = 6
 	if answer("p6"); !f.over() {
 		t.Error("not given up after two probes, sent one after the answer to the other, that found nothing moving")
+	}
+}
+
+func TestUsualAnswerAllocatesNothing(t *testing.T) {
+	f := newFlight("t", "S", &session{stream: &sinkStream{}}, 1000, 0, 0)
+	f.order = &sendOrder{}
+	data, i := []byte(`{"stream":"S","seq":7}`), 0
+	numbers := make([]string, 1000)
+	for n := range numbers {
+		numbers[n] = strconv.Itoa(n)
+	}
+	if n := testing.AllocsPerRun(900, func() { f.answerOne(numbers[i], "", data); i++ }); n != 0 {
+		t.Errorf("%v allocations an answer", n)
+	}
+	if f.answers != i {
+		t.Errorf("%d of %d answers count", f.answers, i)
 	}
 }

@@ -124,6 +124,7 @@ func cutFrame(frames []byte) (f frame, rest []byte, err error) {
 type chunk struct {
 	link    link
 	frames  []byte
+	single  bool         // frames is no buffer of the sender's: it would be one of those that are too small
 	written chan<- error // gets the result, if it is not nil; must not block
 }
 
@@ -154,7 +155,7 @@ func (d *sender) run(ctx context.Context) {
 			if c.written != nil {
 				c.written <- err
 			}
-			if cap(c.frames) <= keptBuffer {
+			if !c.single && cap(c.frames) <= keptBuffer {
 				d.buffers.Put(c.frames[:0]) //nolint:staticcheck // it allocates the slice's header, once a chunk
 			}
 			d.free <- struct{}{}
@@ -164,15 +165,16 @@ func (d *sender) run(ctx context.Context) {
 	}
 }
 
-// buffer waits for a place and returns an empty buffer. A new one is for what weighs weight, for few messages
-// need no large one.
+// buffer waits for a place and returns an empty buffer for what weighs weight: few messages need no large one, and
+// one that is too small would grow, piece by piece, to what is wanted.
 func (d *sender) buffer(ctx context.Context, life <-chan struct{}, weight int64) ([]byte, error) {
 	select {
 	case <-d.free:
-		if b, ok := d.buffers.Get().([]byte); ok {
+		want := int(min(weight, frameBuffer+frameBuffer/4))
+		if b, ok := d.buffers.Get().([]byte); ok && cap(b) >= want {
 			return b, nil
 		}
-		return make([]byte, 0, min(weight, frameBuffer+frameBuffer/4)), nil
+		return make([]byte, 0, want), nil
 	case <-life:
 		return nil, errLost
 	case <-ctx.Done():
@@ -184,10 +186,10 @@ func (d *sender) buffer(ctx context.Context, life <-chan struct{}, weight int64)
 func (d *sender) try(sess *session, subject, reply, block, value []byte) {
 	select {
 	case <-d.free:
-		d.send(sess, appendFrame(nil, subject, reply, block, value))
+		d.out <- chunk{link: sess.link, frames: appendFrame(nil, subject, reply, block, value), single: true}
 	default:
 	}
 }
 
 // send takes a buffer back with frames in it. It does not block: whoever sends has a place.
-func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{sess.link, frames, nil} }
+func (d *sender) send(sess *session, frames []byte) { d.out <- chunk{link: sess.link, frames: frames} }
