@@ -52,8 +52,8 @@ func newStage(t *testing.T) *stage {
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		load := &truth.Load{Run: "page", Size: 512, Subjects: 16}
-		_ = topic.Write(loading, load, 0, 1<<30, 400) // it ends with the test
+		load := &truth.Load{Run: "page", Size: 512, Subjects: 16, Began: time.Now().Truncate(time.Millisecond)}
+		_ = topic.Write(loading, load, 0, 1<<30, 1000) // it ends with the test
 	}()
 	t.Cleanup(func() { stop(); <-loaded })
 

@@ -13,6 +13,8 @@ type Load struct {
 	// Plain leaves out what only Kafka has: keys, null values, times of the past, null header values.
 	Plain    bool
 	Subjects int // for streams: how many subjects "<prefix>.<i>" there are
+	// Began is the time of the first message, a millisecond before the next. Zero: one that is always the same.
+	Began time.Time
 }
 
 // started is the time of the first message: fixed, so that a load can be compared with itself.
@@ -33,7 +35,7 @@ func (l *Load) Message(n int64) Message {
 			{"content-type", []byte("charset=utf-8")},
 			{"blank", []byte{}},
 		},
-		Time: started.Add(time.Duration(n) * time.Millisecond),
+		Time: l.began().Add(time.Duration(n) * time.Millisecond),
 	}
 	switch {
 	case n%100 == 0:
@@ -55,6 +57,13 @@ func (l *Load) Message(n int64) Message {
 		m.Key = nil
 	}
 	return m
+}
+
+func (l *Load) began() time.Time {
+	if l.Began.IsZero() {
+		return started
+	}
+	return l.Began
 }
 
 // value returns text that does not compress to nothing: a line of digits of a simple generator.

@@ -74,7 +74,8 @@ function lagWords(route) {
   const seconds = (s) => duration(s * 1000);
   return [`${count(route.lag)} messages to read`, u.age_seconds != null && `the oldest ${seconds(u.age_seconds)} old`,
     u.caught_up_seconds != null && `caught up in ${seconds(u.caught_up_seconds)}`,
-    u.loss_seconds != null && `lost in ${seconds(u.loss_seconds)} by ${u.limit}`].filter(Boolean).join(', ');
+    u.loss_seconds === 0 && `past ${u.limit}: some may be removed already`,
+    u.loss_seconds > 0 && `lost in ${seconds(u.loss_seconds)} by ${u.limit}`].filter(Boolean).join(', ');
 }
 
 export function drawDetail(route, status, rate, now) {
