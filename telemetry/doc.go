@@ -105,6 +105,7 @@
 //	sluice.delivery.duration          s           histogram  from when the origin stored a batch's first message to its acknowledgement
 //	sluice.build.info                             gauge      1, with version and go.version
 //	sluice.telemetry.failures         {failure}   counter    exports that failed, by sluice.signal
+//	sluice.telemetry.lost             {span}      counter    spans that reached no collector: it is away, refuses or is slow
 //	sluice.telemetry.suppressed       {span}      counter    spans of messages not made, to bound the cost; about
 //
 // The Go runtime's go.* and, for Prometheus only, the process_* metrics are there too.

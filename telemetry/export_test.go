@@ -344,3 +344,27 @@ func TestNilIsQuiet(t *testing.T) {
 		t.Error("nil is not quiet")
 	}
 }
+
+// A collector that takes nothing costs spans, each of which counts, and neither memory nor time.
+func TestLostSpansAreCounted(t *testing.T) {
+	r := telemetrytest.New(t)
+	r.Hang(true)
+	tel, _ := start(t, Config{Endpoint: r.HTTP(), Metrics: "none"})
+	const spans = 3 * maxQueued
+	for range spans {
+		_, span := tel.stalls.Start(t.Context(), "stall")
+		span.End()
+	}
+	if v, _ := scrape(t, tel); v["sluice_telemetry_lost_total"] < spans-maxQueued || v["sluice_telemetry_lost_total"] > spans {
+		t.Errorf("%v of %d spans are lost while %d may wait", v["sluice_telemetry_lost_total"], spans, maxQueued)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	begin := time.Now()
+	if err := tel.Shutdown(ctx); err == nil {
+		t.Error("nothing is said of what was not taken")
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("Shutdown took %s of one second", took)
+	}
+}

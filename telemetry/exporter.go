@@ -15,7 +15,7 @@ import (
 )
 
 // spanExporter makes an exporter of its own connection. It does not connect yet.
-func (p *plan) spanExporter(ctx context.Context, cfg Config, f *faults) (sdktrace.SpanExporter, error) {
+func (p *plan) spanExporter(ctx context.Context, cfg Config, f *faults) (*guardedSpans, error) {
 	var inner sdktrace.SpanExporter
 	var err error
 	switch s := p.traces; {

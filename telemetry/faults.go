@@ -35,6 +35,7 @@ type faults struct {
 	onAbandon func(func()) (forget func() bool)
 
 	traces, metrics, other fault
+	lost                   atomic.Uint64 // spans
 	released               atomic.Bool
 }
 
@@ -120,12 +121,15 @@ func (f *faults) guard(ctx context.Context) (context.Context, func()) {
 type guardedSpans struct {
 	sdktrace.SpanExporter
 	faults *faults
+	done   func(spans int, err error) // of the queue
 }
 
 func (g *guardedSpans) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	ctx, done := g.faults.guard(ctx)
 	defer done()
-	g.faults.note(&g.faults.traces, g.SpanExporter.ExportSpans(ctx, spans))
+	err := g.SpanExporter.ExportSpans(ctx, spans)
+	g.done(len(spans), err)
+	g.faults.note(&g.faults.traces, err)
 	return nil
 }
 

@@ -130,5 +130,11 @@ func observeProcess(meter metric.Meter, version string, f *faults, s *spanBound)
 			o.Observe(int64(s.count()))
 			return nil
 		}))
-	return errors.Join(err1, err2, err3)
+	_, err4 := meter.Int64ObservableCounter(MetricLost, metric.WithUnit("{span}"),
+		metric.WithDescription("Spans that were made and reached no collector."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(f.lost.Load()))
+			return nil
+		}))
+	return errors.Join(err1, err2, err3, err4)
 }

@@ -104,6 +104,7 @@ const (
 	MetricBuild      = "sluice.build.info"
 	MetricFailures   = "sluice.telemetry.failures"
 	MetricSuppressed = "sluice.telemetry.suppressed"
+	MetricLost       = "sluice.telemetry.lost"
 )
 
 // scope is the instrumentation scope of everything made here.

@@ -50,7 +50,7 @@ func play(t *testing.T, f func(*script)) (log string, spans []sdktrace.ReadOnlyS
 		if err != nil {
 			t.Fatal(err)
 		}
-		stalls := newStallProvider(keep{c.spans}, resource.Empty())
+		stalls := newStallProvider(&guardedSpans{SpanExporter: keep{c.spans}, faults: newFaults(zerolog.Nop())}, resource.Empty())
 		tel.stalls, tel.ends = stalls.Tracer(scope), append(tel.ends, stalls)
 		c.tel = tel
 		c.route = tel.Watch("orders", zerolog.New(&c.out), c.read)

@@ -67,7 +67,7 @@ func (t *Telemetry) open(ctx context.Context, cfg Config, plan *plan) error {
 		if err != nil {
 			return err
 		}
-		options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithBatcher(traffic)}
+		options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSpanProcessor(newSpanQueue(traffic))}
 		if t.spans != nil {
 			options = append(options, sdktrace.WithSampler(t.spans.sampler()))
 		}
@@ -95,11 +95,11 @@ func (t *Telemetry) open(ctx context.Context, cfg Config, plan *plan) error {
 
 // newStallProvider returns the provider of the stall spans: all are kept, whatever
 // OTEL_TRACES_SAMPLER says, and they leave within a second.
-func newStallProvider(exporter sdktrace.SpanExporter, res *resource.Resource) *sdktrace.TracerProvider {
+func newStallProvider(exporter *guardedSpans, res *resource.Resource) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(
 		sdktrace.WithResource(res),
 		sdktrace.WithSampler(sdktrace.AlwaysSample()),
-		sdktrace.WithBatcher(exporter, sdktrace.WithBatchTimeout(time.Second)),
+		sdktrace.WithSpanProcessor(newSpanQueue(exporter, sdktrace.WithBatchTimeout(time.Second))),
 	)
 }
 

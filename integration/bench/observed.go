@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// receiver takes telemetry over OTLP/HTTP and forgets it.
-func receiver() (endpoint string, stop func(), err error) {
+// receiver takes telemetry over OTLP/HTTP and forgets it. One that hangs does not even answer.
+func receiver(hangs bool) (endpoint string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
@@ -20,6 +20,9 @@ func receiver() (endpoint string, stop func(), err error) {
 		ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 16<<20)) // what cannot be read is forgotten too
+			if hangs {
+				<-r.Context().Done()
+			}
 		}),
 	}
 	go func() { _ = server.Serve(l) }()
@@ -27,13 +30,24 @@ func receiver() (endpoint string, stop func(), err error) {
 }
 
 // observed measures what telemetry costs, in turns with a Sluice that sends none: with messages of nobody's trace,
-// and with all of sampled ones.
+// and with all of sampled ones; these also while the collector hangs or is not there.
 func (b *bench) observed(ctx context.Context) error {
-	endpoint, stop, err := receiver()
+	takes, stop, err := receiver(false)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	hangs, end, err := receiver(true)
+	if err != nil {
+		return err
+	}
+	defer end()
+	to := func(name, endpoint string) *contender {
+		return &contender{name, whole, func(b *bench, r *trial) (string, []string, error) {
+			r.telemetry = endpoint
+			return sluice(b, r)
+		}}
+	}
 	var t strings.Builder
 	t.WriteString("**Telemetry**: Kafka → JetStream, stock stream, 100 B; over is the median of the rounds' ratios to none in the same round\n\n" +
 		"| messages | telemetry | msg/s | µs | over none | MiB | lost / doubled / reordered | others |\n|---|---|---|---|---|---|---|---|\n")
@@ -47,12 +61,13 @@ func (b *bench) observed(ctx context.Context) error {
 			return err
 		}
 		none := &row{contender: &contender{"none", whole, sluice}}
-		sent := &row{contender: &contender{"traces and metrics by OTLP", whole, func(b *bench, r *trial) (string, []string, error) {
-			r.telemetry = endpoint
-			return sluice(b, r)
-		}}}
+		rows := []*row{none, {contender: to("traces and metrics by OTLP", takes)}}
+		if traced {
+			rows = append(rows, &row{contender: to("to a collector that hangs", hangs)},
+				&row{contender: to("to one that is not there", "http://127.0.0.1:1")})
+		}
 		for round := range b.rounds {
-			for _, r := range []*row{none, sent} {
+			for _, r := range rows {
 				o, err := b.measure(ctx, r.contender, s, round)
 				if err != nil {
 					return err
@@ -62,7 +77,7 @@ func (b *bench) observed(ctx context.Context) error {
 			}
 		}
 		messages := map[bool]string{false: "of no trace", true: "all of sampled traces"}[traced]
-		for _, r := range []*row{none, sent} {
+		for _, r := range rows {
 			fmt.Fprintf(&t, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", messages, r.name,
 				spread(r.outcomes, thousands, func(o *outcome) float64 { return o.rate }),
 				spread(r.outcomes, micros, func(o *outcome) float64 { return o.cost.bridge }),
