@@ -101,7 +101,7 @@ func run(ctx context.Context, registry *connectors.Registry, o options, out io.W
 		return &cmd.ExitError{Code: 1, Err: err}
 	}
 	// What the bridge says of itself is no reason not to look.
-	late := bridged(ctx, cfg, o, b, out)
+	late := bridged(ctx, registry, cfg, o, b, out)
 	if err := errors.Join(late, compareAll(calm, cfg.Bridge.Routes, out)); err != nil {
 		return &cmd.ExitError{Code: 1, Err: err}
 	}
@@ -128,7 +128,7 @@ routes:
 
 // bridged runs the bridge, the load and the stalls. It returns when everything that was sent has been
 // moved and the bridge has drained.
-func bridged(ctx context.Context, cfg *config.Config, o options, b *brokers, out io.Writer) error {
+func bridged(ctx context.Context, registry *connectors.Registry, cfg *config.Config, o options, b *brokers, out io.Writer) error {
 	people := zerolog.ConsoleWriter{Out: out, NoColor: true, TimeFormat: time.TimeOnly}
 	log := zerolog.New(people).Level(zerolog.ErrorLevel).With().Timestamp().Logger()
 	if o.verbose {
@@ -157,6 +157,17 @@ func bridged(ctx context.Context, cfg *config.Config, o options, b *brokers, out
 	s := &stage{options: o, brokers: b, bridge: br, out: out, begin: time.Now(), held: map[string]*holding{}}
 	for _, r := range br.Status() {
 		cmd.Introduce(out, &r)
+	}
+	address, unlook, err := cmd.Look(calm, registry, br, tel, log)
+	if err != nil {
+		fmt.Fprintf(out, "there is no live page: %s\n", err)
+	} else {
+		fmt.Fprintf(out, "look at it: http://%s, or sluice top --url http://%s\n", address, address)
+		defer func() {
+			last, cancel := context.WithTimeout(calm, patience)
+			defer cancel()
+			unlook(last)
+		}()
 	}
 	err = s.play(ctx)
 	stop()

@@ -65,6 +65,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%v:\n%s", err, out.String())
 		}
 		for _, want := range []string{
+			`(?m)^look at it: http://127\.0\.0\.1:\d+, or sluice top --url http://127\.0\.0\.1:\d+$`,
 			`orders was held back for \d\.\d s by sink\.ack \(window\.messages was full\) and goes on`,
 			`telemetry was held back for \d\.\d s by sink\.ack \(window\.messages was full\) and goes on`,
 			`(?m)^orders: [1-9][\d,]* messages read at the source, [1-9][\d,]* messages at the sink, in .*$`,
