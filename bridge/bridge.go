@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/sluice-bridge/sluice/flowcontrol"
 	"github.com/sluice-bridge/sluice/telemetry"
 )
 
@@ -15,8 +16,15 @@ import (
 type Bridge struct {
 	cfg    Config
 	log    zerolog.Logger
-	routes []*Route
-	bytes  int64 // that all windows share; 0: each has its own
+	tel    *telemetry.Telemetry
+	budget *flowcontrol.Budget // of all routes; nil where there is memory for all their windows
+
+	mu         sync.Mutex
+	routes     []*Route // in the order of the configuration; replaced, never changed in place
+	bytes      int64    // that all windows share; 0: each has its own
+	running    int      // routes that run, and whoever is about to start some
+	over       chan struct{}
+	soft, hard context.Context // of Run; nil before it
 
 	abandonOnce sync.Once
 	abandoned   chan struct{}
@@ -27,26 +35,40 @@ func New(cfg Config, log zerolog.Logger, tel *telemetry.Telemetry) (*Bridge, err
 	if cfg.Drain == 0 {
 		cfg.Drain = DefaultDrain
 	}
-	b := &Bridge{cfg: cfg, log: log, abandoned: make(chan struct{})}
-	seen, sizers := map[string]bool{}, sizersOf(cfg.Routes)
+	b := &Bridge{cfg: cfg, log: log, tel: tel, over: make(chan struct{}), abandoned: make(chan struct{})}
+	seen := map[string]bool{}
 	var errs []error
-	for i, rc := range cfg.Routes {
-		r, err := newRoute(rc, cfg.Instance, cfg.Drain, log, tel)
-		if err == nil {
-			r.sizer = sizers[i]
-		}
+	for i := range cfg.Routes {
+		rc := &cfg.Routes[i]
+		r, err := b.newRoute(rc, b.routes)
 		if err == nil && seen[rc.Name] {
 			err = fmt.Errorf("two routes are named %q", rc.Name)
 		}
 		seen[rc.Name] = true
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		b.routes = append(b.routes, r)
-		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	b.divide(cfg.Memory)
+	b.divide()
 	return b, nil
+}
+
+// newRoute returns a route that runs beside others.
+func (b *Bridge) newRoute(rc *RouteConfig, others []*Route) (*Route, error) {
+	r, err := newRoute(*rc, b.cfg.Instance, b.cfg.Drain, b.log, b.tel)
+	if err != nil {
+		return nil, err
+	}
+	r.sizer = sizerFor(rc, others)
+	if b.budget != nil {
+		r.budget, r.peers = b.budget, b.all
+	}
+	return r, nil
 }
 
 // DrainError says that a soft end took longer than it may.
@@ -66,17 +88,19 @@ func (b *Bridge) Run(ctx context.Context) error {
 	defer stopSoft()
 	hard, stopHard := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHard()
-	var wg sync.WaitGroup
+	b.mu.Lock()
+	b.soft, b.hard = soft, hard
+	b.running = 1 // until all have started
 	for _, r := range b.routes {
-		wg.Go(func() { r.run(soft, hard) })
+		b.start(r)
 	}
-	ended := make(chan struct{})
-	go func() { wg.Wait(); close(ended) }()
+	b.mu.Unlock()
+	b.leave()
 
-	late := b.await(ctx, ended)
+	late := b.await(ctx, b.over)
 	stopSoft()
 	stopHard()
-	<-ended
+	<-b.over
 	if late {
 		var messages int64
 		for _, left := range b.Left() {
@@ -85,6 +109,31 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return &DrainError{Left: messages}
 	}
 	return nil
+}
+
+// start runs a route. It is called with mu held.
+func (b *Bridge) start(r *Route) {
+	var soft, hard context.Context
+	soft, r.stop = context.WithCancelCause(b.soft)
+	hard, r.kill = context.WithCancel(b.hard)
+	r.life = make(chan struct{})
+	b.running++
+	go func() {
+		defer b.leave()
+		defer close(r.life)
+		defer r.kill()
+		defer r.stop(nil)
+		r.run(soft, hard)
+	}()
+}
+
+// leave is called for all that running counts. Run returns after the last.
+func (b *Bridge) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running--; b.running == 0 {
+		close(b.over)
+	}
 }
 
 // await returns when the routes have ended, and true when they had to be told to.
@@ -113,16 +162,24 @@ func (b *Bridge) Abandon() { b.abandonOnce.Do(func() { close(b.abandoned) }) }
 
 // Status returns the status of every route, in the order of the configuration.
 func (b *Bridge) Status() []telemetry.RouteStatus {
-	all := make([]telemetry.RouteStatus, len(b.routes))
-	for i, r := range b.routes {
+	routes := b.all()
+	all := make([]telemetry.RouteStatus, len(routes))
+	for i, r := range routes {
 		all[i] = r.Status()
 	}
 	return all
 }
 
+// all returns the routes, in the order of the configuration.
+func (b *Bridge) all() []*Route {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.routes
+}
+
 // route returns the route called name.
 func (b *Bridge) route(name string) (*Route, error) {
-	for _, r := range b.routes {
+	for _, r := range b.all() {
 		if r.cfg.Name == name {
 			return r, nil
 		}

@@ -54,6 +54,11 @@ type RouteConfig struct {
 
 	Paused bool // from the start, until Resume
 
+	// Digest stands for everything above that the configuration says, but Limit, Paused and WayBack, and for how the ends
+	// connect: two readings of a route that share one are the same. Empty: nobody knows, and Reload begins the
+	// route anew.
+	Digest string
+
 	redrive *Redrive // set by Redrive.Of
 }
 

@@ -50,6 +50,14 @@
 // and committed, and the source, which is not called, keeps its partitions or its durable. The fetcher leaves
 // whatever it waits for. A pause outlasts halts and positions that are set, and ends by Resume or with the process.
 //
+// # Reloads
+//
+// Bridge.Reload has the routes run that a configuration names now. One that is the same goes on: nothing of it is
+// closed, so it keeps its partitions and what is in flight. One that is another ends softly, as at the end of the bridge,
+// and a new one takes its place, with its counts and with what operators wanted of it. All that end have ended before any
+// begins, so that no two claim one group, durable or place. A route that could not be drained in time ends hard: what it
+// had in flight comes again.
+//
 // # Limits
 //
 // What a route fetches is counted against its limit, and before a Fetch the fetcher waits until a twentieth of a

@@ -38,7 +38,7 @@ func (n *run) left() *Left {
 // Left returns what routes left undone, those that are halted included. It is called after Run.
 func (b *Bridge) Left() []Left {
 	var all []Left
-	for _, r := range b.routes {
+	for _, r := range b.all() {
 		if l := r.left.Load(); l != nil && l.Messages > 0 {
 			all = append(all, *l)
 		}

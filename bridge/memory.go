@@ -17,24 +17,32 @@ const (
 	leastBudget = 1 << 20
 )
 
-// divide makes the budget that keeps all routes together within limit, where their windows are more than
-// that. What their ends hold besides comes first, for it has no bound that could be lowered.
-func (b *Bridge) divide(limit int64) {
-	windows, ends := b.needs()
-	if limit == 0 || atMost(windows, ends) <= limit {
+// divide makes the budget that keeps all routes together within what the process may take, where their windows are
+// more than that.
+func (b *Bridge) divide() {
+	if b.bytes = sharedBy(b.routes, b.cfg.Memory); b.bytes == 0 {
 		return
 	}
-	bytes := int64(float64(limit-processMemory-ends) / windowMemory)
-	b.bytes = min(windows, max(bytes, int64(len(b.routes))*leastBudget))
-	budget := flowcontrol.NewBudget(b.bytes, len(b.routes))
+	b.budget = flowcontrol.NewBudget(b.bytes, len(b.routes))
 	for _, r := range b.routes {
-		r.budget, r.peers = budget, b.routes
+		r.budget, r.peers = b.budget, b.all
 	}
+}
+
+// sharedBy returns the bytes that the windows of routes have to share for all to stay within limit; 0: each can have
+// its own. What their ends hold besides comes first, for it has no bound that could be lowered.
+func sharedBy(routes []*Route, limit int64) int64 {
+	windows, ends := needs(routes)
+	if limit == 0 || atMost(windows, ends) <= limit {
+		return 0
+	}
+	bytes := int64(float64(limit-processMemory-ends) / windowMemory)
+	return min(windows, max(bytes, int64(len(routes))*leastBudget))
 }
 
 // holder returns the route that holds most of the process's memory, nil if none holds more than own.
 func (r *Route) holder(own int64) (most *Route) {
-	for _, peer := range r.peers {
+	for _, peer := range r.peers() {
 		n := peer.running()
 		if n == nil || peer == r {
 			continue
@@ -52,8 +60,8 @@ func atMost(windows, ends int64) int64 {
 }
 
 // needs returns the bytes of all windows, and of all ends as far as that is known before they connect.
-func (b *Bridge) needs() (windows, ends int64) {
-	for _, r := range b.routes {
+func needs(routes []*Route) (windows, ends int64) {
+	for _, r := range routes {
 		windows += r.cfg.Window.Bytes
 		for _, f := range r.facts(nil) {
 			ends += f.Memory
@@ -65,20 +73,23 @@ func (b *Bridge) needs() (windows, ends int64) {
 // Memory returns how many bytes the process takes at most for all routes together, and how that comes
 // about. A connector may find out more once it is connected. The routes' own lines count the process each.
 func (b *Bridge) Memory() (bytes int64, line string) {
-	windows, ends := b.needs()
+	b.mu.Lock()
+	routes, shared := b.routes, b.bytes
+	b.mu.Unlock()
+	windows, ends := needs(routes)
 	what := "windows"
-	if b.bytes > 0 {
-		windows, what = b.bytes, fmt.Sprintf("budget of %s windows", mebibytes(windows))
+	if shared > 0 {
+		windows, what = shared, fmt.Sprintf("budget of %s windows", mebibytes(windows))
 	}
 	bytes = atMost(windows, ends)
 	return bytes, fmt.Sprintf("at most %s = 1.5 x %s %s + %s held by the ends of %d route(s) + %s process",
-		mebibytes(bytes), mebibytes(windows), what, mebibytes(ends), len(b.routes), mebibytes(processMemory))
+		mebibytes(bytes), mebibytes(windows), what, mebibytes(ends), len(routes), mebibytes(processMemory))
 }
 
 // Held returns how many bytes the windows of all routes hold. It takes every lock that moving messages does, so
 // that it returns is a sign of life.
 func (b *Bridge) Held() (bytes int64) {
-	for _, r := range b.routes {
+	for _, r := range b.all() {
 		s := r.glance()
 		bytes += s.Window.Bytes
 	}

@@ -26,6 +26,11 @@ func (r *Route) audit(by Operator, what, before, after string, err error) {
 		return
 	}
 	e.Str("outcome", "done").Str("before", before).Str("after", after).Msg("operator: " + what)
+	r.did(by, what, before, after)
+}
+
+// did adds to the status what an operator had done to the route.
+func (r *Route) did(by Operator, what, before, after string) {
 	a := telemetry.ActionStatus{Time: time.Now(), Who: by.Who, Why: by.Why, What: what, Before: before, After: after}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +160,7 @@ func (r *Route) skip(cause error, drop bool) (*givenUp, error) {
 	case drop:
 		return &givenUp{blocks, Drop}, nil
 	case r.cfg.DeadLetter == nil:
-		return nil, fmt.Errorf("route %s has no dead-letter target: add dead_letter: {sink: {...}} to the route in the configuration and restart, "+
+		return nil, fmt.Errorf("route %s has no dead-letter target: add dead_letter: {sink: {...}} to the route in the configuration, then sluice reload, "+
 			"or drop exactly this one message (%s offset %d): sluice resume %s --skip --drop", name, blocks.Partition, blocks.Offset, name)
 	}
 	return &givenUp{blocks, DeadLetter}, nil

@@ -44,12 +44,18 @@ func (r *Route) pauseBy(by Operator) error {
 		return fmt.Errorf("route %s has been paused already, by %s: %s", name, is.Who, is.Why)
 	}
 	r.hold(by)
-	if r.current != nil {
-		if stop := r.current.stopGoing.Load(); stop != nil {
-			(*stop)()
-		}
-	}
+	r.stopFetching()
 	return nil
+}
+
+// stopFetching has the fetcher leave whatever it waits for. It is called with mu held.
+func (r *Route) stopFetching() {
+	if r.current == nil {
+		return
+	}
+	if stop := r.current.stopGoing.Load(); stop != nil {
+		(*stop)()
+	}
 }
 
 // hold begins a pause. A fetcher that is running has to be told.
@@ -95,7 +101,10 @@ func (n *run) awaitGoing() bool {
 
 // tellPause says at the end of the process what becomes of a pause.
 func (r *Route) tellPause() {
-	if p := r.paused.Load(); p != nil && !r.cfg.Paused {
+	r.mu.Lock()
+	said := r.says.paused
+	r.mu.Unlock()
+	if p := r.paused.Load(); p != nil && !said {
 		r.log.Warn().Str("who", p.Who).Str("why", p.Why).
 			Msg("the route is paused, and that ends with this process: it moves messages again from the next start on, unless the configuration says paused: true")
 	}

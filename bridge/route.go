@@ -31,12 +31,12 @@ type Route struct {
 	tracing  bool // spans of messages have somewhere to go
 
 	budget *flowcontrol.Budget               // of all routes; nil where there is memory for all their windows
-	peers  []*Route                          // that have a part of it
+	peers  func() []*Route                   // that have a part of it
 	sizer  *flowcontrol.Sizer                // nil unless the window is adaptive
 	share  atomic.Pointer[flowcontrol.Share] // of the run; nil without one, and unless the window is adaptive
 	clock  *flowcontrol.Clock
 	pacer  *pacer
-	counts counts
+	counts *counts
 	health health
 	left   atomic.Pointer[Left] // by the last run; nil before its end
 
@@ -59,6 +59,11 @@ type Route struct {
 	working bool   // one is being carried out
 	ended   bool
 	ordered chan struct{} // capacity 1: there is an order
+	says    settings      // of the configuration, also where an operator wants something else now
+
+	stop context.CancelCauseFunc // ends it softly; set with life
+	kill context.CancelFunc      // ends it at once; set with life
+	life chan struct{}           // closed when run has returned; nil before run
 }
 
 func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog.Logger, tel *telemetry.Telemetry) (*Route, error) {
@@ -75,7 +80,7 @@ func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog
 		cfg: cfg, instance: instance, drain: drain, tel: tel, log: log, clock: clock, pacer: newPacer(cfg.Limit, time.Now()),
 		sampled: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
 		tracer:  noop.NewTracerProvider(),
-		ordered: make(chan struct{}, 1),
+		ordered: make(chan struct{}, 1), counts: new(counts), says: settingsOf(&cfg),
 	}
 	r.health.clock = clock
 	if cfg.Paused {
@@ -94,7 +99,7 @@ func newRoute(cfg RouteConfig, instance string, drain time.Duration, log zerolog
 func (r *Route) run(soft, hard context.Context) {
 	if r.tel != nil {
 		r.watch = r.tel.Watch(r.cfg.Name, r.log, r.glance)
-		defer r.watch.Stop("shutdown")
+		defer func() { r.watch.Stop(outcomeOf(soft)) }()
 	}
 	defer r.tellPause()
 	defer r.endOrders()

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -8,27 +9,18 @@ import (
 	"github.com/sluice-bridge/sluice/telemetry"
 )
 
-// sizersOf returns the sizer of each route, nil where the window is not adaptive. Routes whose sinks write
-// to one place share one: each by itself would take more in flight for more of the sink.
-func sizersOf(routes []RouteConfig) []*flowcontrol.Sizer {
-	sizers, places := make([]*flowcontrol.Sizer, len(routes)), map[string]*flowcontrol.Sizer{}
-	for i, rc := range routes {
-		if !rc.Adaptive || rc.Sink == nil {
-			continue
-		}
-		for _, place := range rc.Sink.Places {
-			if sizers[i] == nil {
-				sizers[i] = places[place]
-			}
-		}
-		if sizers[i] == nil {
-			sizers[i] = new(flowcontrol.Sizer)
-		}
-		for _, place := range rc.Sink.Places {
-			places[place] = sizers[i]
+// sizerFor returns the sizer of a route beside others, nil where its window is not adaptive. Routes whose sinks
+// write to one place share one: each by itself would take more in flight for more of the sink.
+func sizerFor(rc *RouteConfig, others []*Route) *flowcontrol.Sizer {
+	if !rc.Adaptive || rc.Sink == nil {
+		return nil
+	}
+	for _, o := range others {
+		if o.sizer != nil && slices.ContainsFunc(o.cfg.Sink.Places, func(place string) bool { return slices.Contains(rc.Sink.Places, place) }) {
+			return o.sizer
 		}
 	}
-	return sizers
+	return new(flowcontrol.Sizer)
 }
 
 func (n *run) joinSizer() {

@@ -187,9 +187,14 @@ func TestStuckLaneLeavesASmallWindow(t *testing.T) {
 func TestRoutesToOnePlaceShareASizer(t *testing.T) {
 	none := &connectors.SinkSpec{}
 	one, other := &connectors.SinkSpec{Places: []string{"a", "b"}}, &connectors.SinkSpec{Places: []string{"b"}}
-	got := sizersOf([]RouteConfig{
+	var routes []*Route
+	var got []*flowcontrol.Sizer
+	for _, rc := range []RouteConfig{
 		{Sink: one, Adaptive: true}, {Sink: other, Adaptive: true}, {Sink: one}, {Sink: none, Adaptive: true}, {Sink: none, Adaptive: true},
-	})
+	} {
+		sizer := sizerFor(&rc, routes)
+		got, routes = append(got, sizer), append(routes, &Route{cfg: rc, sizer: sizer})
+	}
 	if got[0] == nil || got[0] != got[1] || got[2] != nil || got[3] == nil || got[3] == got[4] || got[3] == got[0] {
 		t.Errorf("%v", got)
 	}

@@ -55,7 +55,7 @@ type admin struct {
 	draining atomic.Bool
 	turned   atomic.Int64 // when the daemon's loop last looked at the routes, in Unix seconds; 0: not yet
 	build    build
-	config   string // without secrets
+	reloads  *reloader
 	log      zerolog.Logger
 	instance string
 	started  time.Time
@@ -76,6 +76,7 @@ func (a *admin) answers() map[string]http.Handler {
 		"GET /assets/":                 a.guard(page.ServeHTTP),
 		"GET /debug/bundle":            a.guard(ownPage(a.debugBundle)),
 		"GET /routes/{name}/tap":       a.guard(ownPage(a.known(a.tap))),
+		"POST /reload":                 a.guard(patient(a.reload)),
 		"POST /routes/{name}/limit":    a.guard(a.known(a.limit)),
 		"POST /routes/{name}/pause":    a.guard(a.known(a.pause)),
 		"POST /routes/{name}/resume":   a.guard(a.known(a.resume)),
@@ -157,7 +158,7 @@ func loopback(address string) bool {
 func (a *admin) read() telemetry.ProcessStatus {
 	s := telemetry.ProcessStatus{
 		Version: a.build.Version, Instance: a.instance, Started: a.started, Time: time.Now(),
-		Draining: a.draining.Load(), TraceURL: a.traceURL, Routes: a.routes.Status(),
+		Draining: a.draining.Load(), TraceURL: a.traceURL, Reload: a.reloads.latest(), Routes: a.routes.Status(),
 	}
 	for i := range s.Routes {
 		s.Routes[i].Stalls = a.tel.Stalls(s.Routes[i].Route)

@@ -132,7 +132,7 @@ func (a *admin) archive(ctx context.Context, now time.Time) ([]byte, error) {
 		text, err := json.MarshalIndent(one.what, "", " ")
 		add(one.name, text, err)
 	}
-	add("config.yaml", []byte(a.config), nil)
+	add("config.yaml", []byte(a.reloads.config().Redacted), nil)
 	add("metrics.txt", metrics.Bytes(), nil)
 	add("goroutines.txt", goroutines.Bytes(), nil)
 	fault = errors.Join(fault, files.Close(), gz.Close())

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-bridge/sluice/cmd/config"
+	"github.com/sluice-bridge/sluice/telemetry"
 )
 
 // client talks to the admin listener of a running daemon.
@@ -49,11 +50,16 @@ func (c *client) get(ctx context.Context, path string) ([]byte, error) {
 
 // post tells the daemon to do something to a route. It waits for as long as that takes.
 func (c *client) post(ctx context.Context, route, what string, order any) ([]byte, error) {
+	return c.send(ctx, "/routes/"+url.PathEscape(route)+"/"+what, order)
+}
+
+// send tells the daemon to do something. It waits for as long as that takes.
+func (c *client) send(ctx context.Context, path string, order any) ([]byte, error) {
 	body, err := json.Marshal(order)
 	if err != nil {
 		return nil, &ExitError{exitFailed, err}
 	}
-	return c.call(ctx, http.MethodPost, "/routes/"+url.PathEscape(route)+"/"+what, body)
+	return c.call(ctx, http.MethodPost, path, body)
 }
 
 // call asks the daemon. Its error has the exit code that fits.
@@ -198,7 +204,8 @@ func (a *app) status() *cobra.Command {
 			return err
 		}
 		var answer struct {
-			Routes []routeView `json:"routes"`
+			Routes []routeView             `json:"routes"`
+			Reload *telemetry.ReloadStatus `json:"reload"`
 		}
 		if err := cl.decode(body, &answer); err != nil {
 			return err
@@ -207,6 +214,10 @@ func (a *app) status() *cobra.Command {
 			_, err = a.stdout.Write(body)
 		} else {
 			err = printStatus(a.stdout, answer.Routes, time.Now())
+		}
+		if l := answer.Reload; l != nil && !l.OK && !asJSON {
+			fmt.Fprintf(a.stdout, "the configuration holds that was read before: the reload at %s by %s was refused: %s\n  → mend that, then: sluice reload\n",
+				l.Time.Local().Format(time.DateTime), l.Who, l.Error)
 		}
 		if err != nil {
 			return &ExitError{exitFailed, err}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -30,19 +31,24 @@ const (
 
 // daemon is the life of one `run`.
 type daemon struct {
-	app    *app
-	cfg    *config.Config
-	log    zerolog.Logger
-	bridge *bridge.Bridge
-	tel    *telemetry.Telemetry
-	admin  *admin
-	report *report
+	app        *app
+	cfg        *config.Config
+	log        zerolog.Logger
+	bridge     *bridge.Bridge
+	tel        *telemetry.Telemetry
+	admin      *admin
+	report     *report
+	memory     memory
+	memoryLine string // as said last
+
+	reloads *reloader
+	watches bool // --watch
 
 	begunWith inFlight // the drain
 }
 
-// daemon runs a configuration until its routes have ended or a signal came.
-func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.Size) error {
+// daemon runs the configuration that f names until its routes have ended or a signal came.
+func (a *app) daemon(ctx context.Context, cfg *config.Config, f *runFlags, limit connectors.Size) error {
 	// First, so that a signal during the start is a soft end too.
 	signals := a.signals
 	if signals == nil {
@@ -52,7 +58,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 		signals = own
 	}
 	out := &screen{out: a.stderr}
-	d := &daemon{app: a, cfg: cfg, report: &report{}}
+	d := &daemon{app: a, cfg: cfg, report: &report{}, watches: f.watch}
 	terminal := isTerminal(a.stderr)
 	level, err := parseLevel(cfg.Log.Level)
 	if err != nil {
@@ -74,21 +80,28 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 	if err != nil {
 		return &ExitError{exitFailed, err}
 	}
-	memory := findMemory(d.log, a.env, limit, "/")
-	d.cfg.Bridge.Memory = memory.share()
-	if err := d.open(ctx, instance()); err != nil {
+	d.memory = findMemory(d.log, a.env, limit, "/")
+	d.cfg.Bridge.Memory = d.memory.share()
+	if err := d.open(ctx, f, instance()); err != nil {
 		if listener != nil {
 			err = errors.Join(err, listener.Close())
 		}
 		return err
 	}
-	need, line := d.bridge.Memory()
-	memory.set(d.log, need, line)
+	d.setMemory()
 	return d.live(ctx, listener, signals)
 }
 
+// setMemory says how much memory the routes need, where that is news.
+func (d *daemon) setMemory() {
+	if need, line := d.bridge.Memory(); line != d.memoryLine {
+		d.memoryLine = line
+		d.memory.set(d.log, need, line)
+	}
+}
+
 // open builds telemetry, bridge and admin. Nothing of it connects.
-func (d *daemon) open(ctx context.Context, id string) error {
+func (d *daemon) open(ctx context.Context, f *runFlags, id string) error {
 	build, t := d.app.build(), d.cfg.Telemetry
 	tel, err := telemetry.New(ctx, telemetry.Config{
 		Service: t.Service, Instance: id, Version: build.Version, Endpoint: t.Endpoint, Protocol: t.Protocol,
@@ -105,8 +118,19 @@ func (d *daemon) open(ctx context.Context, id string) error {
 	d.tel = tel
 	d.admin = &admin{
 		routes: d.bridge, metrics: tel.Handler(), tel: tel, token: d.cfg.Admin.Token, mayTap: d.cfg.Admin.Tap, traceURL: t.TraceURL,
-		build: build, config: d.cfg.Redacted, log: d.log, instance: id, started: time.Now(),
+		build: build, log: d.log, instance: id, started: time.Now(),
 	}
+	d.reloads = &reloader{
+		apply: func(cfg *config.Config, by bridge.Operator) (*bridge.Reloaded, error) {
+			return d.bridge.Reload(cfg.Bridge.Routes, by)
+		},
+		begun: d.begun, tel: tel, log: d.log, closed: d.admin.draining.Load, turn: make(chan struct{}, 1),
+		cfg: d.cfg, seen: stampsOf(d.cfg.Watched()),
+	}
+	if len(f.files) > 0 {
+		d.reloads.read = func() (*config.Config, error) { return d.app.read(f) }
+	}
+	d.admin.reloads = d.reloads
 	d.admin.feed = web.NewFeed(d.admin.read)
 	return nil
 }
@@ -125,8 +149,11 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- d.bridge.Run(soft) }()
+	unfollow := d.followed(soft)
 
 	err := d.watch(stop, signals, ended)
+	stop()
+	unfollow()
 	wait := goodbye
 	if forced(err) {
 		wait = 0
@@ -138,6 +165,38 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 		d.log.Warn().Err(fault).Msg("the last telemetry was not taken")
 	}
 	return err
+}
+
+// followed has the daemon reload when somebody says so by a signal or a file. What it returns ends that.
+func (d *daemon) followed(ctx context.Context) (end func()) {
+	hangups := d.app.hangups
+	forget := func() {}
+	if hangups == nil && d.reloads.read != nil {
+		own := make(chan os.Signal, 1)
+		signal.Notify(own, syscall.SIGHUP)
+		hangups, forget = own, func() { signal.Stop(own) }
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.follow(ctx, hangups, d.watches)
+	}()
+	return func() {
+		forget()
+		// A reload waits for routes, and they have ended or are given up.
+		grace := time.NewTimer(goodbye)
+		defer grace.Stop()
+		select {
+		case <-done:
+		case <-grace.C:
+		}
+	}
+}
+
+// begun is called when other routes have begun.
+func (d *daemon) begun(_ *config.Config, done *bridge.Reloaded) {
+	d.setMemory()
+	d.report.begun(d.bridge.Status(), append(slices.Clone(done.Added), done.Restarted...))
 }
 
 // watch follows the routes until they have ended. The first signal lets them drain, the second does not.

@@ -29,9 +29,10 @@ func (a *app) limit() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "limit ROUTE (--messages N/s | --bytes SIZE/s)",
 		Short: "Limit how much a route fetches a second",
-		Long: "Limits how much a route fetches a second, from now on: until it is changed again, or a restart of the daemon,\n" +
-			"after which the limit of the configuration holds. none lifts a limit. A route at its limit is limited, by the\n" +
-			"operator (rate); that is no stall. Bytes are those of the window: what a message takes in memory.",
+		Long: "Limits how much a route fetches a second, from now on: until it is changed again, also by a reload, or a\n" +
+			"restart of the daemon, after which the limit of the configuration holds. none lifts a limit. A route at its\n" +
+			"limit is limited, by the operator (rate); that is no stall. Bytes are those of the window: what a message\n" +
+			"takes in memory.",
 		Example: "  sluice limit orders --messages 1000/s --reason \"the new cluster warms up\"\n" +
 			"  sluice limit orders --messages none",
 		Args: cobra.ExactArgs(1),

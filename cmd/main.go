@@ -53,7 +53,10 @@ type app struct {
 	stderr   io.Writer // logs, progress, faults
 	env      func(string) (string, bool)
 	signals  <-chan os.Signal // nil: the process's own
+	hangups  <-chan os.Signal // likewise: SIGHUP
 	grace    time.Duration    // after the drain deadline, for the ends to be closed
+
+	lookEvery time.Duration // at files, with run --watch; 0: lookAtFilesEvery
 }
 
 // Main runs the command line args, which are without the program's name, and returns the exit code. It
@@ -97,6 +100,6 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.run(), a.validate(), a.doctor(), a.verify(), a.status(), a.top(), a.whatif(), a.tap(), a.pause(), a.resume(), a.limit(), a.deadLetters(), a.position(), a.debug(), a.version())
+	root.AddCommand(a.run(), a.validate(), a.doctor(), a.verify(), a.status(), a.top(), a.whatif(), a.tap(), a.pause(), a.resume(), a.limit(), a.reload(), a.deadLetters(), a.position(), a.debug(), a.version())
 	return root
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -18,12 +20,14 @@ import (
 const backlogPatience = 3 * time.Second
 
 // report tells people about the routes: once at start, once when both ends are connected, and, on a
-// terminal, a line of progress. One goroutine.
+// terminal, a line of progress. Any goroutine.
 type report struct {
 	log    zerolog.Logger
 	people io.Writer // nil: lines of JSON
 	screen *screen   // nil: no progress
-	known  map[string]*progress
+
+	mu    sync.Mutex
+	known map[string]*progress
 }
 
 // progress is what the report remembers of a route.
@@ -40,9 +44,23 @@ type progress struct {
 func (r *report) starting(all []telemetry.RouteStatus) {
 	r.known = map[string]*progress{}
 	for i := range all {
-		s := &all[i]
-		r.known[s.Route] = &progress{facts: facts(s), at: time.Now()}
-		r.tell(s, "route starts")
+		r.start(&all[i])
+	}
+}
+
+func (r *report) start(s *telemetry.RouteStatus) {
+	r.known[s.Route] = &progress{facts: facts(s), at: time.Now(), acked: s.Counts.AcknowledgedMessages}
+	r.tell(s, "route starts")
+}
+
+// begun tells of routes that have begun since the start.
+func (r *report) begun(all []telemetry.RouteStatus, names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range all {
+		if slices.Contains(names, all[i].Route) {
+			r.start(&all[i])
+		}
 	}
 }
 
@@ -71,6 +89,8 @@ func (r *report) waits() bool {
 	if r.screen != nil {
 		return true
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, p := range r.known {
 		if !p.told {
 			return true
@@ -81,6 +101,8 @@ func (r *report) waits() bool {
 
 // look is called about once a second while the report waits.
 func (r *report) look(all []telemetry.RouteStatus, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var parts []string
 	for i := range all {
 		s := &all[i]

@@ -20,6 +20,7 @@ type runFlags struct {
 	logLevel    string
 	logFormat   string
 	memoryLimit string
+	watch       bool
 }
 
 func (a *app) run() *cobra.Command {
@@ -45,12 +46,13 @@ func (a *app) run() *cobra.Command {
 				}
 				return nil
 			}
-			return a.daemon(c.Context(), cfg, limit)
+			return a.daemon(c.Context(), cfg, &f, limit)
 		},
 	}
 	flags := c.Flags()
 	routeFlags(c, &f.files, &f.pair)
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything and print the plan; connect to nothing")
+	flags.BoolVar(&f.watch, "watch", false, "reload when a file of the configuration changes; SIGHUP and sluice reload do so in any case")
 	flags.StringVar(&f.admin, "admin", "", "`address` of the admin listener, or off; default "+config.DefaultListen)
 	flags.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "", "auto, console or json")
@@ -71,12 +73,20 @@ func routeFlags(c *cobra.Command, files *[]string, pair *config.Pair) {
 	c.MarkFlagsRequiredTogether("from", "to")
 }
 
-// configure reads the configuration that the flags name and puts the flags over it.
+// configure reads the configuration that the flags name and puts the flags over it. It prints what is wrong.
 func (a *app) configure(f *runFlags) (*config.Config, error) {
-	if len(f.files) == 0 && f.pair.From == "" {
+	switch {
+	case len(f.files) == 0 && f.pair.From == "":
 		return nil, exit(exitConfig, "there is nothing to run: give -c FILE, or --from URL --to URL")
+	case f.watch && len(f.files) == 0:
+		return nil, exit(exitConfig, "--watch watches files: give -c FILE")
 	}
-	cfg, err := a.load(f.files, f.pair)
+	return a.printed(a.read(f))
+}
+
+// read reads the configuration that the flags name and puts the flags over it.
+func (a *app) read(f *runFlags) (*config.Config, error) {
+	cfg, err := a.files(f.files, f.pair)
 	if err != nil {
 		return nil, err
 	}
@@ -94,18 +104,27 @@ func (a *app) configure(f *runFlags) (*config.Config, error) {
 
 // load reads files, or else pair, and prints what is wrong with them.
 func (a *app) load(files []string, pair config.Pair) (*config.Config, error) {
-	var cfg *config.Config
-	var err error
+	return a.printed(a.files(files, pair))
+}
+
+// files reads files, or else pair.
+func (a *app) files(files []string, pair config.Pair) (*config.Config, error) {
 	if len(files) > 0 {
-		cfg, err = config.Files(a.registry, a.env, files...)
-	} else {
-		cfg, err = config.URLs(a.registry, pair)
+		return config.Files(a.registry, a.env, files...)
 	}
+	return config.URLs(a.registry, pair)
+}
+
+// printed prints findings. The error has the exit code that fits.
+func (a *app) printed(cfg *config.Config, err error) (*config.Config, error) {
 	var findings config.Findings
+	var chosen *ExitError
 	switch {
 	case errors.As(err, &findings):
 		findings.Print(a.stderr)
 		return nil, exit(exitConfig, "%s; nothing was connected", count(len(findings), "finding"))
+	case errors.As(err, &chosen):
+		return nil, err
 	case err != nil:
 		return nil, &ExitError{exitConfig, err}
 	}

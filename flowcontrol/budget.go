@@ -25,6 +25,7 @@ type Budget struct {
 	floor   int64
 	shared  int64 // bytes above the floors
 	taken   int64 // of them; more than shared after an oversize message
+	joined  []*Part
 	waiting []*Part
 }
 
@@ -43,22 +44,44 @@ type Part struct {
 // NewBudget divides bytes among so many windows, of which each Joins once at a time. One that is alone has
 // all of it.
 func NewBudget(bytes int64, windows int) *Budget {
-	floor := bytes
+	b := &Budget{}
+	b.Divide(bytes, windows)
+	return b
+}
+
+// Divide divides other bytes among another number of windows. It takes nothing back: where that is less than
+// before, nobody is given more until what they hold is.
+func (b *Budget) Divide(bytes int64, windows int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.floor = bytes
 	if windows > 1 {
-		floor = bytes / floorShare / int64(windows)
+		b.floor = bytes / floorShare / int64(windows)
 	}
-	return &Budget{floor: floor, shared: bytes - floor*int64(windows)}
+	b.shared, b.taken = bytes-b.floor*int64(windows), 0
+	for _, p := range b.joined {
+		b.taken += p.above()
+	}
+	b.wake()
 }
 
 // Most is what one window may have while the others have nothing.
-func (b *Budget) Most() int64 { return b.floor + b.shared*sharedNum/sharedDen }
+func (b *Budget) Most() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.floor + b.shared*sharedNum/sharedDen
+}
 
 // Join returns the part of one window, which holds nothing yet. The budget may be nil.
 func (b *Budget) Join() *Part {
 	if b == nil {
 		return nil
 	}
-	return &Part{budget: b, wake: make(chan struct{}, 1)}
+	p := &Part{budget: b, wake: make(chan struct{}, 1)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.joined = append(b.joined, p)
+	return p
 }
 
 // Ask returns how much of want a Fetch may bring, and keeps that for it until the next Ask. It is at most a
@@ -159,6 +182,7 @@ func (p *Part) Leave() {
 	p.budget.mu.Lock()
 	defer p.budget.mu.Unlock()
 	p.set(0, 0)
+	p.budget.joined = slices.DeleteFunc(p.budget.joined, func(o *Part) bool { return o == p })
 	p.budget.wake()
 }
 

@@ -173,3 +173,37 @@ func TestBudgetWakes(t *testing.T) {
 		}
 	})
 }
+
+// TestBudgetDividesAnew: what a window holds stays, who waits is let in when there is more, and nobody is given what
+// there is no more.
+func TestBudgetDividesAnew(t *testing.T) {
+	b := NewBudget(1000, 2)
+	x, y := b.Join(), b.Join()
+	x.Ask(600, 0)
+	x.Add(600)
+	if got := y.Ask(600, 0); got == 0 {
+		t.Fatal("nothing for the second")
+	}
+	y.Add(300)
+	y.Ask(0, 0)
+	b.Divide(900, 3)
+	if got := x.Ask(1000, 200); got != 0 {
+		t.Errorf("%d of 900 for one that holds 600 beside 300", got)
+	}
+	woken := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() { woken <- x.Wait(ctx) }()
+	b.Divide(4000, 2)
+	if err := <-woken; err != nil {
+		t.Fatal(err)
+	}
+	if got := x.Ask(1000, 200); got < 200 {
+		t.Errorf("%d of 4000", got)
+	}
+	y.Leave()
+	b.Divide(1000, 1)
+	if b.Most() != 1000 {
+		t.Errorf("one that is alone may have %d of 1000", b.Most())
+	}
+}

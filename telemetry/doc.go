@@ -69,7 +69,7 @@
 // # Metrics
 //
 // They are read when somebody asks and include what is going on. In Prometheus dots are underscores and
-// units and _total are appended. All carry sluice.route but the last three.
+// units and _total are appended. All carry sluice.route but the last five.
 //
 //	flowcontrol.source.time           s           counter    by flowcontrol.state; the states sum to wall time
 //	flowcontrol.wait.time             s           counter    by flowcontrol.cause and .blocker; half a second late; without
@@ -107,6 +107,8 @@
 //	sluice.telemetry.failures         {failure}   counter    exports that failed, by sluice.signal
 //	sluice.telemetry.lost             {span}      counter    spans that reached no collector: it is away, refuses or is slow
 //	sluice.telemetry.suppressed       {span}      counter    spans of messages not made, to bound the cost; about
+//	sluice.config.reload.success                  gauge      0: the latest reload was refused, and the configuration before it holds
+//	sluice.config.reload.time         s           gauge      when that was, in Unix time; absent: there was none
 //
 // The Go runtime's go.* and, for Prometheus only, the process_* metrics are there too.
 //

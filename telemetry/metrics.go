@@ -39,7 +39,7 @@ type writes struct {
 }
 
 func newMetrics(cfg Config, res *resource.Resource, readers []sdkmetric.Reader, routes func() []*Route,
-	f *faults, s *spanBound,
+	f *faults, s *spanBound, l *reloads,
 ) (*metrics, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -60,6 +60,7 @@ func newMetrics(cfg Config, res *resource.Resource, readers []sdkmetric.Reader, 
 		m.histograms(meter),
 		observeRoutes(meter, routes),
 		observeProcess(meter, cfg.Version, f, s),
+		l.observe(meter),
 		otelruntime.Start(otelruntime.WithMeterProvider(m.provider), otelruntime.WithMinimumReadMemStatsInterval(15*time.Second)),
 	)
 	return m, err

@@ -30,7 +30,7 @@ const (
 	AttrCause   = "flowcontrol.cause"   // the bound that is full, a name of flowcontrol.Cause
 	AttrBlocker = "flowcontrol.blocker" // who held most of what was in flight for the longest time
 
-	AttrOutcome  = "flowcontrol.stall.outcome"  // resumed, paused, or what Route.Stop was told; of a pause the same
+	AttrOutcome  = "flowcontrol.stall.outcome"  // resumed, paused, reloaded, or what Route.Stop was told; of a pause the same
 	AttrWaited   = "flowcontrol.stall.waited"   // sum of the waits for room, s
 	AttrWaits    = "flowcontrol.stall.waits"    // how many they were
 	AttrLongest  = "flowcontrol.stall.longest"  // the longest of them, s
@@ -66,7 +66,7 @@ const (
 	AttrPriority = "sampling.priority"
 )
 
-// Metrics. All carry AttrRoute but the last three.
+// Metrics. All carry AttrRoute but the last five.
 const (
 	MetricSourceTime    = "flowcontrol.source.time"
 	MetricWaitTime      = "flowcontrol.wait.time"
@@ -105,6 +105,8 @@ const (
 	MetricFailures   = "sluice.telemetry.failures"
 	MetricSuppressed = "sluice.telemetry.suppressed"
 	MetricLost       = "sluice.telemetry.lost"
+	MetricReload     = "sluice.config.reload.success"
+	MetricReloadTime = "sluice.config.reload.time"
 )
 
 // scope is the instrumentation scope of everything made here.

@@ -16,6 +16,7 @@ const (
 	OutcomeResumed  = "resumed"
 	OutcomePaused   = "paused" // by an operator
 	OutcomeShutdown = "shutdown"
+	OutcomeReloaded = "reloaded" // another configuration of the route takes its place, or none does
 )
 
 // Route makes spans, metrics and log lines of one route's status. All methods may be called from any

@@ -16,7 +16,17 @@ type ProcessStatus struct {
 	Time     time.Time     `json:"time"` // when this was read: ages count to it, not to the reader's clock
 	Draining bool          `json:"draining"`
 	TraceURL string        `json:"trace_url,omitempty"` // where a trace is shown; {trace_id} stands for its id
+	Reload   *ReloadStatus `json:"reload,omitempty"`    // the latest; nil: there was none
 	Routes   []RouteStatus `json:"routes"`
+}
+
+// ReloadStatus is how the latest reload of the configuration went.
+type ReloadStatus struct {
+	Time  time.Time `json:"time"`
+	Who   string    `json:"who"` // as the client says, and the address it came from; SIGHUP; or --watch
+	Why   string    `json:"why,omitempty"`
+	OK    bool      `json:"ok"`              // false: nothing was changed
+	Error string    `json:"error,omitempty"` // the first of what was wrong
 }
 
 // RouteStatus is everything there is to know of a route at one moment. Metrics, spans, log lines,

@@ -29,6 +29,7 @@ type Telemetry struct {
 	stalls  trace.Tracer
 	metrics *metrics
 	faults  *faults
+	reloads *reloads
 	ends    []shutdowner // in the order in which they are told to end: all at once
 
 	mu      sync.Mutex
@@ -45,7 +46,7 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Telemetry, error
 	if err != nil {
 		return nil, err
 	}
-	t := &Telemetry{log: log, faults: newFaults(log), traffic: noop.NewTracerProvider(), stopped: make(chan struct{})}
+	t := &Telemetry{log: log, faults: newFaults(log), reloads: &reloads{}, traffic: noop.NewTracerProvider(), stopped: make(chan struct{})}
 	t.stalls = t.traffic.Tracer(scope)
 	t.faults.adopt()
 	if err := t.open(ctx, cfg, plan); err != nil {
@@ -86,7 +87,7 @@ func (t *Telemetry) open(ctx context.Context, cfg Config, plan *plan) error {
 	if err != nil {
 		return err
 	}
-	t.metrics, err = newMetrics(cfg, res, readers, t.snapshot, t.faults, t.spans)
+	t.metrics, err = newMetrics(cfg, res, readers, t.snapshot, t.faults, t.spans, t.reloads)
 	if t.metrics != nil {
 		t.ends = append(t.ends, t.metrics)
 	}
@@ -134,6 +135,16 @@ func (t *Telemetry) Watch(route string, log zerolog.Logger, read func() RouteSta
 	t.routes = slices.DeleteFunc(t.routes, func(old *Route) bool { return old.name == route && old.ended() })
 	t.routes = append(t.routes, r)
 	return r
+}
+
+// Forget drops what was watched of a route and has stopped: its counts are not shown any more.
+func (t *Telemetry) Forget(route string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.routes = slices.DeleteFunc(t.routes, func(r *Route) bool { return r.name == route && r.ended() })
 }
 
 func (t *Telemetry) watch(ctx context.Context) {

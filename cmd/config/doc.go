@@ -48,6 +48,23 @@
 // Several files are read as one: connections and routes are put together, every other section may
 // stand in one of them.
 //
+// # Reload
+//
+// SIGHUP, `sluice reload` and, with `run --watch`, a change of a file have a running daemon read its files again, with
+// placeholders and the files behind them. All or nothing: where anything is at fault the configuration that held goes
+// on holding, and the findings are answered, logged, in /status and in the metric sluice.config.reload.success.
+//
+//	limit, paused of a route                          change while it runs
+//	all else of a route, of a connection it uses,     it drains, commits, and begins anew at what was committed
+//	of a value from a variable or a file in them
+//	a route more, a route less                        it begins; it drains and ends, and its position stays upstream
+//	nothing of a route                                it is not touched: it keeps its place in the group, or its durable
+//	admin, log, shutdown, telemetry                   refused as a whole: that needs a restart
+//
+// What an operator wants of a route (sluice pause, sluice limit) outlasts a reload, unless just that is written otherwise
+// than before. --watch looks at the files each second and reads them when they have not changed from one look to the
+// next; a file that is gone it tells of, and what stood in it goes on running until a reload is asked for.
+//
 // # Placeholders
 //
 // In values, never in keys and never able to change the structure of the file:
@@ -60,7 +77,7 @@
 //
 // A password that is ${file:path} and nothing else is read from the file each time a connection is made,
 // so that it can be changed without a restart. So are the files of tls, creds_file and nkey_file, whose paths are
-// relative to where the daemon was started. All else is read once.
+// relative to where the daemon was started. All else is read once, and again at a reload.
 //
 // A $ without a brace stands for itself, for passwords contain it.
 package config

@@ -59,6 +59,9 @@ func (r *reader) longEnd(s section, which connectors.End) (end, bool) {
 	if ok {
 		found.connection, ok = r.connectionOf(found)
 	}
+	if found.connection != nil {
+		r.used = append(r.used, *found.connection)
+	}
 	return found, ok
 }
 

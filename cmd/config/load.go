@@ -29,7 +29,12 @@ type Config struct {
 	Redacted  string   // the files as they were read, without comments and secrets
 	Ends      []End    // of all routes, in order
 	Secrets   []Secret // the files of secrets that are read at each connection, once each
+
+	files []string // that it was read from
 }
+
+// Watched returns the files that the configuration stands in. Those of secrets are not among them.
+func (c *Config) Watched() []string { return c.files }
 
 // End is one end of a route, as the file has it.
 type End struct {
@@ -65,6 +70,7 @@ func Files(registry *connectors.Registry, env func(string) (string, bool), paths
 	if err := errors.Join(unreadable...); err != nil {
 		return nil, err
 	}
+	r.cfg.files = paths
 	return r.read(docs)
 }
 
@@ -145,6 +151,7 @@ type reader struct {
 	registry *connectors.Registry
 	cfg      Config
 	named    []connection
+	used     []section           // the connections of the route that is being read
 	seen     map[string]place    // routes
 	claimed  map[string]claimant // what routes must not share
 }

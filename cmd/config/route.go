@@ -97,6 +97,7 @@ func (r *reader) route(s section) {
 	r.onReject(s, &rc)
 	r.stale(s, &f.Stale, &rc)
 	r.losses(s, &rc)
+	rc.Digest = r.digest(s)
 	r.cfg.Bridge.Routes = append(r.cfg.Bridge.Routes, rc)
 }
 
