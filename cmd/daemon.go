@@ -127,7 +127,7 @@ func (d *daemon) open(ctx context.Context, f *runFlags, id string) error {
 		begun: d.begun, tel: tel, log: d.log, closed: d.admin.draining.Load, turn: make(chan struct{}, 1),
 		cfg: d.cfg, seen: stampsOf(d.cfg.Watched()),
 	}
-	if len(f.files) > 0 {
+	if len(f.given.Files) > 0 {
 		d.reloads.read = func() (*config.Config, error) { return d.app.read(f) }
 	}
 	d.admin.reloads = d.reloads

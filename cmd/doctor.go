@@ -22,8 +22,7 @@ const checkTimeout = 10 * time.Second
 
 // doctorFlags are the flags of doctor.
 type doctorFlags struct {
-	files   []string
-	pair    config.Pair // where there are no files
+	given   config.Given
 	only    string
 	timeout time.Duration
 	asJSON  bool
@@ -52,7 +51,7 @@ func (a *app) doctor() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.examine(c.Context(), &f) },
 	}
-	routeFlags(c, &f.files, &f.pair)
+	routeFlags(c, &f.given)
 	c.MarkFlagsOneRequired("config", "from")
 	flags := c.Flags()
 	flags.StringVar(&f.only, "check", "", "only the check of this `name`, such as kafka.advertised, or of a kind, such as kafka; and what it depends on")
@@ -61,19 +60,12 @@ func (a *app) doctor() *cobra.Command {
 	return c
 }
 
-func (f *doctorFlags) load(a *app) (*config.Config, error) {
-	if len(f.files) == 0 {
-		return config.URLs(a.registry, f.pair)
-	}
-	return config.Files(a.registry, a.env, f.files...)
-}
-
 // examine loads the configuration and asks.
 func (a *app) examine(ctx context.Context, f *doctorFlags) error {
 	if f.timeout <= 0 {
 		return exit(exitConfig, "--timeout has to be more than zero")
 	}
-	cfg, err := f.load(a)
+	cfg, err := config.Read(a.registry, a.env, f.given)
 	var findings config.Findings
 	switch {
 	case errors.As(err, &findings) && f.asJSON:
@@ -98,7 +90,7 @@ func (a *app) examine(ctx context.Context, f *doctorFlags) error {
 			print.Tell(r)
 		}
 	}}
-	if err := a.walk(ctx, w, cfg, cmp.Or(strings.Join(f.files, ", "), "command line")); err != nil {
+	if err := a.walk(ctx, w, cfg, cmp.Or(strings.Join(f.given.Files, ", "), "command line")); err != nil {
 		return err
 	}
 	if codes := w.Unknown(); codes != nil {

@@ -42,10 +42,10 @@ type letters struct {
 }
 
 // lettersFlags are the flags that all commands about dead letters have.
-type lettersFlags struct{ files []string }
+type lettersFlags struct{ given config.Given }
 
 func (f *lettersFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVarP(&f.files, "config", "c", nil, "configuration `file`; may be given several times")
+	fileFlags(c, &f.given)
 	if err := c.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag is there
 	}
@@ -54,7 +54,7 @@ func (f *lettersFlags) add(c *cobra.Command) {
 // openLetters reads the configuration and looks at what a route's dead-letter target holds. The caller
 // closes it.
 func (a *app) openLetters(ctx context.Context, f *lettersFlags, name string) (*letters, error) {
-	cfg, err := a.load(f.files, config.Pair{})
+	cfg, err := a.load(&f.given)
 	if err != nil {
 		return nil, err
 	}

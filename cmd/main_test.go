@@ -169,6 +169,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"run", "-c", right, "--memory-limit", "1MiB"}, exitConfig, "40MiB"},
 		{[]string{"run", "-c", right, "--admin", "nonsense"}, exitFailed, "--admin HOST:PORT"},
 		{[]string{"validate"}, exitConfig, "name the files"},
+		{[]string{"validate", right, "--set", "routes.a.window.max_mesages=1"}, exitConfig, "command line:1:23: unknown key"},
+		{[]string{"run", "--watch", "--from", "memory://from", "--to", "memory://to"}, exitConfig, "give -c FILE"},
 		{[]string{"lint", wrong}, exitConfig, "2 findings"},
 		{[]string{"resume"}, exitConfig, "accepts 1 arg"},
 		{[]string{"status", "--url", "127.0.0.1:1"}, exitEnvironment, "no daemon answers"},

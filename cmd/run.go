@@ -13,8 +13,7 @@ import (
 
 // runFlags are the flags of run. What is empty is left to the file.
 type runFlags struct {
-	files       []string
-	pair        config.Pair
+	given       config.Given
 	dryRun      bool
 	admin       string
 	logLevel    string
@@ -50,7 +49,7 @@ func (a *app) run() *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	routeFlags(c, &f.files, &f.pair)
+	routeFlags(c, &f.given)
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything and print the plan; connect to nothing")
 	flags.BoolVar(&f.watch, "watch", false, "reload when a file of the configuration changes; SIGHUP and sluice reload do so in any case")
 	flags.StringVar(&f.admin, "admin", "", "`address` of the admin listener, or off; default "+config.DefaultListen)
@@ -61,9 +60,9 @@ func (a *app) run() *cobra.Command {
 }
 
 // routeFlags let a command be given files, or one route by two URLs.
-func routeFlags(c *cobra.Command, files *[]string, pair *config.Pair) {
-	flags := c.Flags()
-	flags.StringArrayVarP(files, "config", "c", nil, "configuration `file`; may be given several times")
+func routeFlags(c *cobra.Command, g *config.Given) {
+	fileFlags(c, g)
+	flags, pair := c.Flags(), &g.Pair
 	flags.StringVar(&pair.From, "from", "", "source `URL`, such as kafka://localhost:9092/orders")
 	flags.StringVar(&pair.To, "to", "", "sink `URL`, such as jetstream://localhost:4222/ORDERS")
 	flags.StringVar(&pair.Name, "route", "", "`name` of the route of --from and --to; default: after the source")
@@ -73,12 +72,18 @@ func routeFlags(c *cobra.Command, files *[]string, pair *config.Pair) {
 	c.MarkFlagsRequiredTogether("from", "to")
 }
 
+// fileFlags let a command be given files, and values over what they say.
+func fileFlags(c *cobra.Command, g *config.Given) {
+	c.Flags().StringArrayVarP(&g.Files, "config", "c", nil, "configuration `file`; may be given several times")
+	c.Flags().StringArrayVar(&g.Set, "set", nil, "a `path=value` over what the files say, such as routes.orders.window.max_messages=4096; may be given several times")
+}
+
 // configure reads the configuration that the flags name and puts the flags over it. It prints what is wrong.
 func (a *app) configure(f *runFlags) (*config.Config, error) {
 	switch {
-	case len(f.files) == 0 && f.pair.From == "":
+	case len(f.given.Files) == 0 && f.given.Pair.From == "":
 		return nil, exit(exitConfig, "there is nothing to run: give -c FILE, or --from URL --to URL")
-	case f.watch && len(f.files) == 0:
+	case f.watch && len(f.given.Files) == 0:
 		return nil, exit(exitConfig, "--watch watches files: give -c FILE")
 	}
 	return a.printed(a.read(f))
@@ -86,7 +91,7 @@ func (a *app) configure(f *runFlags) (*config.Config, error) {
 
 // read reads the configuration that the flags name and puts the flags over it.
 func (a *app) read(f *runFlags) (*config.Config, error) {
-	cfg, err := a.files(f.files, f.pair)
+	cfg, err := config.Read(a.registry, a.env, f.given)
 	if err != nil {
 		return nil, err
 	}
@@ -102,17 +107,9 @@ func (a *app) read(f *runFlags) (*config.Config, error) {
 	return cfg, nil
 }
 
-// load reads files, or else pair, and prints what is wrong with them.
-func (a *app) load(files []string, pair config.Pair) (*config.Config, error) {
-	return a.printed(a.files(files, pair))
-}
-
-// files reads files, or else pair.
-func (a *app) files(files []string, pair config.Pair) (*config.Config, error) {
-	if len(files) > 0 {
-		return config.Files(a.registry, a.env, files...)
-	}
-	return config.URLs(a.registry, pair)
+// load reads a configuration and prints what is wrong with it.
+func (a *app) load(g *config.Given) (*config.Config, error) {
+	return a.printed(config.Read(a.registry, a.env, *g))
 }
 
 // printed prints findings. The error has the exit code that fits.

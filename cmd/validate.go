@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) validate() *cobra.Command {
-	var files []string
+	var given config.Given
 	var asJSON, connect bool
 	c := &cobra.Command{
 		Use:     "validate FILE...",
@@ -20,14 +20,14 @@ func (a *app) validate() *cobra.Command {
 		Long: "Checks a configuration and reports every finding with its place and the way out. Connects to nothing.\nSeveral files are read as one, as run -c FILE -c FILE does. Exit code 2 if there are findings.\n" +
 			"With --connect, where there are none, it goes on as doctor does.",
 		RunE: func(c *cobra.Command, args []string) error {
-			files = append(files, args...)
-			if len(files) == 0 {
+			given.Files = append(given.Files, args...)
+			if len(given.Files) == 0 {
 				return exit(exitConfig, "name the files to check")
 			}
 			if connect {
-				return a.examine(c.Context(), &doctorFlags{files: files, timeout: checkTimeout, asJSON: asJSON})
+				return a.examine(c.Context(), &doctorFlags{given: given, timeout: checkTimeout, asJSON: asJSON})
 			}
-			cfg, err := config.Files(a.registry, a.env, files...)
+			cfg, err := config.Read(a.registry, a.env, given)
 			var findings config.Findings
 			if err != nil && !errors.As(err, &findings) {
 				return &ExitError{exitConfig, err}
@@ -35,7 +35,7 @@ func (a *app) validate() *cobra.Command {
 			return a.verdict(cfg, findings, asJSON)
 		},
 	}
-	c.Flags().StringArrayVarP(&files, "config", "c", nil, "configuration `file`; the same as an argument")
+	fileFlags(c, &given)
 	c.Flags().BoolVar(&connect, "connect", false, "ask both ends of every route too: the same as doctor")
 	c.Flags().BoolVar(&asJSON, "json", false, "findings as JSON")
 	return c

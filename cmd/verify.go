@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) verify() *cobra.Command {
-	var files []string
+	var given config.Given
 	var since string
 	var asJSON bool
 	c := &cobra.Command{
@@ -31,7 +31,7 @@ func (a *app) verify() *cobra.Command {
 		Example: "  sluice verify orders -c sluice.yaml --since 1h",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := a.load(files, config.Pair{})
+			cfg, err := a.load(&given)
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ func (a *app) verify() *cobra.Command {
 			return a.tell(route, report, asJSON)
 		},
 	}
-	c.Flags().StringArrayVarP(&files, "config", "c", nil, "configuration `file`; may be given several times")
+	fileFlags(c, &given)
 	c.Flags().StringVar(&since, "since", "", "compare only what the source stored since then: so long ago, such as 1h, or a `time` such as 2026-01-31T08:00:00Z")
 	c.Flags().BoolVar(&asJSON, "json", false, "everything, as JSON")
 	_ = c.MarkFlagRequired("config") // it fails only for a flag that does not exist

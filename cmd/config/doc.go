@@ -4,6 +4,7 @@
 // # The file
 //
 //	version: 1                                    # optional
+//	include: [conf.d/*.yaml]                      # files beside this one that are read with it
 //	connections:                                  # brokers, named once, shared by routes
 //	  kafka-eu: {kafka: {brokers: ["localhost:9092"]}}
 //	  nats-eu:  {nats: {servers: ["nats://localhost:4222"]}}
@@ -17,6 +18,8 @@
 //	  synadia: {nats: {servers: ["tls://nats-0:4222"], creds_file: /run/secrets/sluice.creds}}
 //	  # of nats, one login: user and password, token, creds_file, nkey_file; tls as above; tls_first: true where the
 //	  # server has handshake_first
+//	defaults:                                     # for every route that does not say otherwise
+//	  window: {max_messages: 4096}                # also limit, retry, headers, on_reject, dead_letter, stale, on_gap, max_hops
 //	routes:
 //	  orders:
 //	    source: {kafka: {connection: kafka-eu, topics: orders}}
@@ -46,7 +49,15 @@
 // to, and map. Beside on_reject: halt it is where `sluice resume --skip` puts the message that blocked.
 //
 // Several files are read as one: connections and routes are put together, every other section may
-// stand in one of them.
+// stand in one of them. A file that -c names includes others by patterns, relative to itself, at most 256 in all; those
+// include no more. Hidden files are read only where the pattern's name begins with a dot too. A route or a connection
+// that stands in two of them is a finding that names both places.
+//
+// Of defaults, window, limit and retry are taken key by key, the rest as a whole: a route's own dead_letter has nothing
+// of the defaults' in it.
+//
+// `--set path=value`, which may be given several times, goes over the files: --set routes.orders.window.max_messages=10.
+// A value in [] or {} is YAML, any other stands for itself. What is wrong with it points at the flag.
 //
 // # Reload
 //

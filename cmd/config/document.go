@@ -23,6 +23,26 @@ type document struct {
 	lines []string
 	root  *yaml.Node            // a mapping; nil if the file could not be read as one
 	files map[*yaml.Node]string // the values that are what a file holds, and which
+
+	// Where values of its tree stand whose lines are fromFlags or fromDefaults and more.
+	flags, defaults *document
+}
+
+// The lines of what was put into a tree from elsewhere begin so far below those of any file.
+const (
+	fromFlags    = 1 << 21
+	fromDefaults = 1 << 23
+)
+
+// real returns where a place is that was put into its document's tree from elsewhere.
+func (p place) real() place {
+	switch {
+	case p.line >= fromDefaults && p.doc.defaults != nil:
+		return place{p.doc.defaults, p.line - fromDefaults, p.column}.real()
+	case p.line >= fromFlags && p.doc.flags != nil:
+		return place{p.doc.flags, p.line - fromFlags, p.column}
+	}
+	return p
 }
 
 // line returns a line as findings show it.

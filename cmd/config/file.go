@@ -11,7 +11,9 @@ import (
 // root is the file as a whole. What is read key by key stays a node.
 type root struct {
 	Version     int       `yaml:"version"`
+	Include     []string  `yaml:"include"`
 	Connections yaml.Node `yaml:"connections"`
+	Defaults    yaml.Node `yaml:"defaults"`
 	Routes      yaml.Node `yaml:"routes"`
 	Admin       Admin     `yaml:"admin"`
 	Log         Log       `yaml:"log"`
@@ -82,6 +84,19 @@ type routeFile struct {
 	MaxHops    *int       `yaml:"max_hops"`
 	Paused     bool       `yaml:"paused"`
 	AcceptLoss []string   `yaml:"accept_loss"`
+}
+
+// defaultsFile is what routes may leave out: what of them means the same in each.
+type defaultsFile struct {
+	Headers    string     `yaml:"headers"`
+	Window     windowFile `yaml:"window"`
+	Limit      limitFile  `yaml:"limit"`
+	Retry      retryFile  `yaml:"retry"`
+	OnReject   yaml.Node  `yaml:"on_reject"`
+	Stale      staleFile  `yaml:"stale"`
+	OnGap      string     `yaml:"on_gap"`
+	DeadLetter yaml.Node  `yaml:"dead_letter"`
+	MaxHops    *int       `yaml:"max_hops"`
 }
 
 type mapFile struct {

@@ -38,6 +38,8 @@ const (
 	codeLossy       = "config.lossy"
 	codeSection     = "config.section"
 	codeLoop        = "config.loop"
+	codeInclude     = "config.include"
+	codeSet         = "config.set"
 )
 
 // Findings is the error of a configuration that is refused. It is sorted by place.
@@ -95,6 +97,7 @@ type lint struct {
 }
 
 func (l *lint) add(at place, code, hint, format string, args ...any) {
+	at = at.real()
 	f := Finding{
 		File: at.doc.name, Line: max(at.line, 1), Column: max(at.column, 1),
 		Code: code, Hint: hint, Text: fmt.Sprintf(format, args...), doc: at.doc,
@@ -110,6 +113,7 @@ func (l *lint) add(at place, code, hint, format string, args ...any) {
 
 // has reports whether something is wrong at a place already.
 func (l *lint) has(at place) bool {
+	at = at.real()
 	return slices.ContainsFunc(l.findings, func(f Finding) bool {
 		return f.File == at.doc.name && f.Line == at.line && f.Column == at.column
 	})

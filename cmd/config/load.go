@@ -30,11 +30,20 @@ type Config struct {
 	Ends      []End    // of all routes, in order
 	Secrets   []Secret // the files of secrets that are read at each connection, once each
 
-	files []string // that it was read from
+	files    []string // that it was read from
+	includes []string // the patterns of those that others include
 }
 
-// Watched returns the files that the configuration stands in. Those of secrets are not among them.
-func (c *Config) Watched() []string { return c.files }
+// Watched returns the files that the configuration stands in, and those that it would include now. Those of secrets are
+// not among them.
+func (c *Config) Watched() []string {
+	all := slices.Clone(c.files)
+	for _, pattern := range c.includes {
+		all = append(all, matches(pattern)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // End is one end of a route, as the file has it.
 type End struct {
@@ -53,25 +62,65 @@ type Secret struct {
 	At   string // such as sluice.yaml:7
 }
 
-// Files reads a configuration from files. Its error is Findings where the configuration is at fault,
-// and anything else where a file cannot be read.
-func Files(registry *connectors.Registry, env func(string) (string, bool), paths ...string) (*Config, error) {
+// Given is what a command line gives: files, or else a pair of URLs.
+type Given struct {
+	Files []string
+	Pair  Pair
+	Set   []string // as path=value, over what the files say
+}
+
+// Read reads a configuration. Its error is Findings where the configuration is at fault, and anything else where a
+// file cannot be read.
+func Read(registry *connectors.Registry, env func(string) (string, bool), g Given) (*Config, error) {
 	r := newReader(registry)
-	var docs []*document
+	docs := []*document{}
+	if len(g.Files) == 0 {
+		docs = append(docs, r.pair(g.Pair))
+	} else if err := r.files(env, g.Files, &docs); err != nil {
+		return nil, err
+	}
+	r.set(docs, g.Set, env)
+	return r.read(docs)
+}
+
+// Files is Read of files.
+func Files(registry *connectors.Registry, env func(string) (string, bool), paths ...string) (*Config, error) {
+	return Read(registry, env, Given{Files: paths})
+}
+
+// URLs is Read of a pair.
+func URLs(registry *connectors.Registry, p Pair) (*Config, error) {
+	return Read(registry, nil, Given{Pair: p})
+}
+
+// files reads files and what they include. Those that cannot be read come all at once.
+func (r *reader) files(env func(string) (string, bool), paths []string, docs *[]*document) error {
 	var unreadable []error
-	for _, path := range paths {
+	one := func(path string) *document {
 		data, err := readFile(path)
 		if err != nil {
 			unreadable = append(unreadable, err)
-			continue
+			return nil
 		}
-		docs = append(docs, parse(&r.lint, path, data, Placeholders{Env: env, Dir: filepath.Dir(path)}))
+		d := parse(&r.lint, path, data, Placeholders{Env: env, Dir: filepath.Dir(path)})
+		*docs = append(*docs, d)
+		r.cfg.files = append(r.cfg.files, path)
+		return d
 	}
-	if err := errors.Join(unreadable...); err != nil {
-		return nil, err
+	var including []*document
+	for _, path := range paths {
+		if d := one(path); d != nil {
+			including = append(including, d)
+		}
 	}
-	r.cfg.files = paths
-	return r.read(docs)
+	for _, d := range including {
+		for _, path := range r.included(d) {
+			if d := one(path); d != nil {
+				r.nested(d)
+			}
+		}
+	}
+	return errors.Join(unreadable...)
 }
 
 // readFile reads a little more than a file may hold, for parse to say so.
@@ -102,12 +151,12 @@ type Pair struct {
 	AcceptLoss []string
 }
 
-// URLs reads the configuration of one route from the command line. Findings point at the flags.
-func URLs(registry *connectors.Registry, p Pair) (*Config, error) {
+// pair makes a document of one route from the command line. Findings point at the flags.
+func (r *reader) pair(p Pair) *document {
 	if p.Name == "" {
 		p.Name = nameFromURL(p.From)
 	}
-	d := &document{name: "command line", lines: []string{"--from " + p.From, "--to " + p.To, "--route " + p.Name, "--accept-loss " + strings.Join(p.AcceptLoss, ",")}}
+	d := &document{name: "command line", files: map[*yaml.Node]string{}, lines: []string{"--from " + p.From, "--to " + p.To, "--route " + p.Name, "--accept-loss " + strings.Join(p.AcceptLoss, ",")}}
 	text := func(value string, line, column int) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Line: line, Column: column}
 	}
@@ -123,10 +172,9 @@ func URLs(registry *connectors.Registry, p Pair) (*Config, error) {
 		text("to", 2, 1), text(p.To, 2, len("--to ")+1),
 		text("accept_loss", 4, 1), losses)
 	d.root = pair(1, text("routes", 1, 1), pair(1, text(p.Name, 3, len("--route ")+1), route))
-	r := newReader(registry)
 	r.addText("", p.From)
 	r.addText("", p.To)
-	return r.read([]*document{d})
+	return d
 }
 
 var notName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
@@ -161,7 +209,10 @@ type claimant struct {
 	at    place
 }
 
-func (p place) String() string { return fmt.Sprintf("%s:%d", p.doc.name, max(p.line, 1)) }
+func (p place) String() string {
+	p = p.real()
+	return fmt.Sprintf("%s:%d", p.doc.name, max(p.line, 1))
+}
 
 func newReader(registry *connectors.Registry) *reader {
 	return &reader{registry: registry, seen: map[string]place{}, claimed: map[string]claimant{}}
@@ -173,6 +224,7 @@ func (r *reader) read(docs []*document) (*Config, error) {
 		return nil, r.err()
 	}
 	r.top(docs)
+	r.spread(docs)
 	r.readConnections(docs)
 	r.routes(docs)
 	r.loops()
@@ -212,7 +264,7 @@ func (r *reader) top(docs []*document) {
 		for i := 0; i+1 < len(d.root.Content); i += 2 {
 			key := d.root.Content[i]
 			anyRoute = anyRoute || key.Value == "routes"
-			if key.Value == "routes" || key.Value == "connections" || key.Value == "version" {
+			if key.Value == "routes" || key.Value == "connections" || key.Value == "version" || key.Value == "include" {
 				continue
 			}
 			if at, twice := first[key.Value]; twice {

@@ -57,12 +57,7 @@ func (r *reader) route(s section) {
 		r.add(s.at(), codeMissing, "give it source and sink, or from and to", "the route %q is empty", name)
 		return
 	}
-	f := routeFile{
-		Window: windowFile{bridge.DefaultMaxMessages, bridge.DefaultMaxBytes, "static"},
-		Retry: retryFile{
-			connectors.Duration(bridge.DefaultRetryInitial), connectors.Duration(bridge.DefaultRetryMax),
-		},
-	}
+	f := newRouteFile()
 	r.decode(s, &f)
 	r.checkRoute(s, &f)
 
@@ -99,6 +94,16 @@ func (r *reader) route(s section) {
 	r.losses(s, &rc)
 	rc.Digest = r.digest(s)
 	r.cfg.Bridge.Routes = append(r.cfg.Bridge.Routes, rc)
+}
+
+// newRouteFile returns a route of which nothing is written.
+func newRouteFile() routeFile {
+	return routeFile{
+		Window: windowFile{bridge.DefaultMaxMessages, bridge.DefaultMaxBytes, "static"},
+		Retry: retryFile{
+			connectors.Duration(bridge.DefaultRetryInitial), connectors.Duration(bridge.DefaultRetryMax),
+		},
+	}
 }
 
 // checkRoute reports values of a route that have the right kind and cannot be meant.
