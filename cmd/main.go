@@ -100,6 +100,6 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.run(), a.validate(), a.doctor(), a.verify(), a.status(), a.top(), a.whatif(), a.tap(), a.pause(), a.resume(), a.limit(), a.reload(), a.deadLetters(), a.position(), a.debug(), a.version())
+	root.AddCommand(a.run(), a.validate(), a.doctor(), a.verify(), a.status(), a.top(), a.whatif(), a.tap(), a.pause(), a.resume(), a.limit(), a.reload(), a.deadLetters(), a.position(), a.initFile(), a.config(), a.debug(), a.version())
 	return root
 }

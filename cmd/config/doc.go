@@ -59,6 +59,11 @@
 // `--set path=value`, which may be given several times, goes over the files: --set routes.orders.window.max_messages=10.
 // A value in [] or {} is YAML, any other stands for itself. What is wrong with it points at the flag.
 //
+// # Warnings
+//
+// What is no fault and hardly meant is a warning: a connection that no route uses, a password or a token that stands in
+// the file, any certificate being taken. `sluice validate` shows them, and with --strict they fail.
+//
 // # Reload
 //
 // SIGHUP, `sluice reload` and, with `run --watch`, a change of a file have a running daemon read its files again, with

@@ -24,6 +24,8 @@ type document struct {
 	root  *yaml.Node            // a mapping; nil if the file could not be read as one
 	files map[*yaml.Node]string // the values that are what a file holds, and which
 
+	outside map[*yaml.Node]bool // the values that come from a variable or a file
+
 	// Where values of its tree stand whose lines are fromFlags or fromDefaults and more.
 	flags, defaults *document
 }
@@ -60,9 +62,13 @@ func (d *document) line(n int, hide func(string) string) string {
 
 func (d *document) at(n *yaml.Node) place { return place{d, n.Line, n.Column} }
 
+func newDocument(name string) *document {
+	return &document{name: name, files: map[*yaml.Node]string{}, outside: map[*yaml.Node]bool{}}
+}
+
 // parse reads a file's text. What is wrong with it goes to l.
 func parse(l *lint, name string, data []byte, vars Placeholders) *document {
-	d := &document{name: name, files: map[*yaml.Node]string{}}
+	d := newDocument(name)
 	if len(data) > maxFile {
 		l.add(place{d, 1, 1}, codeLimit, "split it and give -c several times", "the file is larger than %d bytes", maxFile)
 		return d
@@ -260,6 +266,7 @@ func (x *expander) fill(c *yaml.Node) {
 	if path, ok := x.vars.fileOf(c.Value); ok && value != "" {
 		x.doc.files[c] = path
 	}
+	x.doc.outside[c] = value != c.Value
 	c.Value, c.Tag = value, "!!str"
 	if c.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && typed.MatchString(value) {
 		c.Tag = ""

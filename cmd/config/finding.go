@@ -40,6 +40,11 @@ const (
 	codeLoop        = "config.loop"
 	codeInclude     = "config.include"
 	codeSet         = "config.set"
+
+	// Of warnings.
+	codeUnused      = "config.unused_connection"
+	codePlainSecret = "config.plain_secret"
+	codeInsecure    = "config.insecure"
 )
 
 // Findings is the error of a configuration that is refused. It is sorted by place.
@@ -124,6 +129,12 @@ func (l *lint) err() error {
 	if len(l.findings) == 0 {
 		return nil
 	}
+	l.finish()
+	return l.findings
+}
+
+// finish sorts the findings by place and hides what is secret in them.
+func (l *lint) finish() {
 	for i := range l.findings {
 		f := &l.findings[i]
 		f.Text, f.Hint, f.Source = l.hide(f.Text), l.hide(f.Hint), f.doc.line(f.Line, l.hide)
@@ -131,5 +142,4 @@ func (l *lint) err() error {
 	slices.SortStableFunc(l.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return l.findings
 }

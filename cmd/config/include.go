@@ -134,6 +134,7 @@ func moved(to, from *document, n *yaml.Node, shift int) *yaml.Node {
 	if path, inFile := from.files[n]; inFile {
 		to.files[&c] = path
 	}
+	to.outside[&c] = from.outside[n]
 	for _, child := range n.Content {
 		c.Content = append(c.Content, moved(to, from, child, shift))
 	}

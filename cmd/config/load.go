@@ -27,6 +27,8 @@ type Config struct {
 	Log       Log
 	Telemetry Telemetry
 	Redacted  string   // the files as they were read, without comments and secrets
+	Merged    string   // the same as one file, without what is only how it was put together: include and defaults
+	Warnings  Findings // what is no fault and hardly meant
 	Ends      []End    // of all routes, in order
 	Secrets   []Secret // the files of secrets that are read at each connection, once each
 
@@ -156,7 +158,8 @@ func (r *reader) pair(p Pair) *document {
 	if p.Name == "" {
 		p.Name = nameFromURL(p.From)
 	}
-	d := &document{name: "command line", files: map[*yaml.Node]string{}, lines: []string{"--from " + p.From, "--to " + p.To, "--route " + p.Name, "--accept-loss " + strings.Join(p.AcceptLoss, ",")}}
+	d := newDocument("command line")
+	d.lines = []string{"--from " + p.From, "--to " + p.To, "--route " + p.Name, "--accept-loss " + strings.Join(p.AcceptLoss, ",")}
 	text := func(value string, line, column int) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Line: line, Column: column}
 	}
@@ -232,7 +235,8 @@ func (r *reader) read(docs []*document) (*Config, error) {
 		return nil, err
 	}
 	r.secretFiles(docs)
-	r.cfg.Redacted = r.redact(docs)
+	r.cfg.Redacted, r.cfg.Merged = r.redact(docs), r.merge(docs)
+	r.cfg.Warnings = r.warnings(docs)
 	return &r.cfg, nil
 }
 

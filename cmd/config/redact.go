@@ -47,3 +47,29 @@ func (r *reader) redacted(d *document, n *yaml.Node, secret bool) *yaml.Node {
 	}
 	return c
 }
+
+// merge renders documents as one, as redact renders each.
+func (r *reader) merge(docs []*document) string {
+	whole := &yaml.Node{Kind: yaml.MappingNode}
+	for _, d := range docs {
+		for i := 0; i+1 < len(d.root.Content); i += 2 {
+			key, value := d.root.Content[i], d.root.Content[i+1]
+			if key.Value == "include" || key.Value == "defaults" {
+				continue
+			}
+			value = r.redacted(d, value, secretKey(key.Value))
+			if _, is := find(whole, key.Value); is != nil {
+				if value.Kind == yaml.MappingNode { // connections and routes; version stands in each
+					is.Content = append(is.Content, value.Content...)
+				}
+				continue
+			}
+			whole.Content = append(whole.Content, r.redacted(d, key, false), value)
+		}
+	}
+	text, err := yaml.Marshal(whole)
+	if err != nil {
+		return "# cannot be shown: " + r.hide(err.Error()) + "\n"
+	}
+	return string(text)
+}

@@ -41,8 +41,13 @@ telemetry: {endpoint: "http://me:CANARY-url@localhost:4317/v1?a=b&token=CANARY%2
 		}
 	}
 	for _, secret := range []string{"CANARY-f", "CANARY-c", "CANARY-l", "CANARY-m", "CANARY-t", "CANARY-url", "CANARY-h", "CANARY-d", "CANARY-n", "CANARY-p", "CANARY-b", "CANARY-@", "CANARY%", "bare@", "password: CAN"} {
-		if strings.Contains(cfg.Redacted, secret) {
-			t.Errorf("%s in\n%s", secret, cfg.Redacted)
+		for _, f := range cfg.Warnings {
+			if strings.Contains(f.Text+f.Hint+f.Source, secret) {
+				t.Errorf("%s in %+v", secret, f)
+			}
+		}
+		if text := cfg.Redacted + cfg.Merged; strings.Contains(text, secret) {
+			t.Errorf("%s in\n%s", secret, text)
 		}
 	}
 }
