@@ -40,7 +40,7 @@
 //	admin:    {listen: "127.0.0.1:4280", token: "${file:/run/secrets/admin}", tap: metadata} # listen: off; a browser gives the token as the password; tap: off | metadata | payload
 //	log:      {level: info, format: auto}         # auto | console | json
 //	shutdown: {drain: 25s}
-//	telemetry: see type Telemetry
+//	telemetry: {endpoint: "http://localhost:4317"} # and more: see type Telemetry
 //
 // A section with one key, such as source, names its connector by that key. The keys of a connection
 // are also accepted in the source's or sink's own section, where they win. `connection` may be left

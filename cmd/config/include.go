@@ -11,6 +11,19 @@ import (
 // maxIncluded is how many files a configuration may include.
 const maxIncluded = 256
 
+// defaultsFile is what routes may leave out: what of them means the same in each.
+type defaultsFile struct {
+	Headers    string     `yaml:"headers" enum:"default,none"`
+	Window     windowFile `yaml:"window"`
+	Limit      limitFile  `yaml:"limit"`
+	Retry      retryFile  `yaml:"retry"`
+	OnReject   yaml.Node  `yaml:"on_reject" enum:"halt,drop,dead_letter"`
+	Stale      staleFile  `yaml:"stale"`
+	OnGap      string     `yaml:"on_gap" enum:"continue,halt"`
+	DeadLetter yaml.Node  `yaml:"dead_letter"`
+	MaxHops    *int       `yaml:"max_hops"`
+}
+
 // included returns the files that a document includes and that nobody has read yet, in order.
 func (r *reader) included(d *document) (paths []string) {
 	_, list := find(d.root, "include")

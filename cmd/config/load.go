@@ -252,14 +252,19 @@ func (r *reader) secretFiles(docs []*document) {
 	r.cfg.Secrets = slices.CompactFunc(all, func(a, b Secret) bool { return a.File == b.File })
 }
 
-// top reads everything that is neither a connection nor a route.
-func (r *reader) top(docs []*document) {
-	f := root{
+// newRoot returns a file of which nothing is written.
+func newRoot() root {
+	return root{
 		Version:  1,
 		Admin:    Admin{Listen: DefaultListen, Tap: TapMetadata},
 		Log:      Log{Level: "info", Format: "auto"},
 		Shutdown: Shutdown{Drain: connectors.Duration(bridge.DefaultDrain)},
 	}
+}
+
+// top reads everything that is neither a connection nor a route.
+func (r *reader) top(docs []*document) {
+	f := newRoot()
 	first := map[string]place{}
 	anyRoute := false
 	for _, d := range docs {

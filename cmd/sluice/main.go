@@ -26,8 +26,12 @@ import (
 
 func main() { os.Exit(run()) }
 
+func builtIn() (*connectors.Registry, error) {
+	return connectors.NewRegistry(kafka.Plugin(), nats.JetStream(), nats.Core(), lines.Plugin())
+}
+
 func run() int {
-	registry, err := connectors.NewRegistry(kafka.Plugin(), nats.JetStream(), nats.Core(), lines.Plugin())
+	registry, err := builtIn()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sluice:", err)
 		return 1

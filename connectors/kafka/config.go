@@ -17,7 +17,7 @@ type Connection struct {
 	ClientID    string              `yaml:"client_id"`    // as the brokers' logs and quotas know us
 	TLS         connectors.TLS      `yaml:"tls"`          // true, or a mapping; left out: none
 	Username    string              `yaml:"username"`     // SASL PLAIN, the short form of sasl
-	Password    connectors.Secret   `yaml:"password"`     //
+	Password    connectors.Secret   `yaml:"password"`     // only with username
 	SASL        SASL                `yaml:"sasl"`         // any other login; neither: none
 	DialTimeout connectors.Duration `yaml:"dial_timeout"` // for a connection with all its handshakes
 }
@@ -82,7 +82,7 @@ func checkAddress(address string) error {
 // SourceConfig is the section of a Kafka source.
 type SourceConfig struct {
 	Connection    `yaml:",inline"`
-	Topics        connectors.List `yaml:"topics"`
+	Topics        connectors.List `yaml:"topics"`          // what is read; each partition keeps its order
 	Group         string          `yaml:"group"`           // consumer group that keeps the position
 	Start         Start           `yaml:"start"`           // where to begin where the group has no position
 	InstanceID    string          `yaml:"instance_id"`     // static membership (KIP-345); empty: dynamic
@@ -138,9 +138,9 @@ func (c *SourceConfig) Validate() error {
 // SinkConfig is the section of a Kafka sink. It always waits for all in-sync replicas.
 type SinkConfig struct {
 	Connection  `yaml:",inline"`
-	Topic       string          `yaml:"topic"` // unless map.topic is set
-	Partitioner string          `yaml:"partitioner"`
-	Compression string          `yaml:"compression"`
+	Topic       string          `yaml:"topic"`       // unless map.topic is set
+	Partitioner string          `yaml:"partitioner"` // murmur2 (as Java's), fnv1a, or source: the partition that the message came from
+	Compression string          `yaml:"compression"` // none, gzip, snappy, lz4 or zstd
 	MaxMessage  connectors.Size `yaml:"max_message"` // largest message; also how large a batch is made
 }
 

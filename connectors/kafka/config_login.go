@@ -12,13 +12,13 @@ import (
 // SASL is how to log in.
 type SASL struct {
 	Mechanism string            `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER
-	Username  string            `yaml:"username"`
-	Password  connectors.Secret `yaml:"password"`
+	Username  string            `yaml:"username"`  // of PLAIN and SCRAM
+	Password  connectors.Secret `yaml:"password"`  // of PLAIN and SCRAM
 	// Of OAUTHBEARER: the client whose credentials are changed for a token (RFC 6749, section 4.4; RFC 7628).
-	Endpoint     string            `yaml:"endpoint"` // URL that gives tokens; https, or http on this machine
-	ClientID     string            `yaml:"client_id"`
-	ClientSecret connectors.Secret `yaml:"client_secret"`
-	Scope        string            `yaml:"scope"` // empty: what the endpoint gives by default
+	Endpoint     string            `yaml:"endpoint"`      // URL that gives tokens; https, or http on this machine
+	ClientID     string            `yaml:"client_id"`     // of the client, as the endpoint knows it
+	ClientSecret connectors.Secret `yaml:"client_secret"` // as the endpoint knows it
+	Scope        string            `yaml:"scope"`         // empty: what the endpoint gives by default
 }
 
 // The mechanisms.

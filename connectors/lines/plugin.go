@@ -22,7 +22,7 @@ func Plugin() connectors.Plugin {
 // Config is the section of either end. The tags are the keys that a file may have; any other is
 // refused with its line and column, without a word of ours.
 type Config struct {
-	Path   string `yaml:"path"`
+	Path   string `yaml:"path"`   // of the file
 	Follow bool   `yaml:"follow"` // source: go on when the file grows; else it ends with the file
 }
 

@@ -29,11 +29,11 @@ type Connection struct {
 // JetStreamSourceConfig is the section of a source that reads a stream.
 type JetStreamSourceConfig struct {
 	Connection `yaml:",inline"`
-	Stream     string              `yaml:"stream"`
+	Stream     string              `yaml:"stream"`   // that is read; it has to exist
 	Subjects   connectors.List     `yaml:"subjects"` // only messages of these subjects (wildcards); empty: all
 	Durable    string              `yaml:"durable"`  // the durable consumer; default sluice-<route>
 	Start      string              `yaml:"start"`    // where a durable that does not exist begins
-	Consumer   Consumer            `yaml:"consumer"`
+	Consumer   Consumer            `yaml:"consumer"` // what may be done to the durable
 	Shared     bool                `yaml:"shared"`   // several daemons read one durable side by side, without order
 	AckWait    connectors.Duration `yaml:"ack_wait"` // 0: 10m, or 1m if shared
 
@@ -49,7 +49,7 @@ type Consumer struct {
 // JetStreamSinkConfig is the section of a sink that writes a stream.
 type JetStreamSinkConfig struct {
 	Connection `yaml:",inline"`
-	Stream     string `yaml:"stream"`
+	Stream     string `yaml:"stream"`  // that takes the subjects; it has to exist
 	Subject    string `yaml:"subject"` // a template, as map.subject; that one wins
 	Mode       string `yaml:"mode"`    // auto, fast or pipelined
 }
@@ -57,16 +57,16 @@ type JetStreamSinkConfig struct {
 // CoreSourceConfig is the section of a source that subscribes without a stream.
 type CoreSourceConfig struct {
 	Connection `yaml:",inline"`
-	Subjects   connectors.List `yaml:"subjects"`
+	Subjects   connectors.List `yaml:"subjects"` // what is subscribed to; wildcards
 	Queue      string          `yaml:"queue"`    // the queue group; empty: every daemon gets every message
 	AckMode    string          `yaml:"ack_mode"` // none, or reply: a request is answered once its message is acknowledged
-	Buffer     Buffer          `yaml:"buffer"`
+	Buffer     Buffer          `yaml:"buffer"`   // what is held while the route stalls; what does not fit is dropped and counted
 }
 
 // Buffer bounds what a core source holds while the route stalls; what does not fit is dropped and counted.
 type Buffer struct {
-	Messages int             `yaml:"messages"`
-	Bytes    connectors.Size `yaml:"bytes"`
+	Messages int             `yaml:"messages"` // at most
+	Bytes    connectors.Size `yaml:"bytes"`    // at most, in memory
 }
 
 // CoreSinkConfig is the section of a sink that publishes without a stream.
