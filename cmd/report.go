@@ -53,13 +53,17 @@ func (r *report) start(s *telemetry.RouteStatus) {
 	r.tell(s, "route starts")
 }
 
-// begun tells of routes that have begun since the start.
+// begun tells of routes that have begun since the start, and forgets those that are gone. all are those there are now.
 func (r *report) begun(all []telemetry.RouteStatus, names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := r.known
+	r.known = map[string]*progress{}
 	for i := range all {
-		if slices.Contains(names, all[i].Route) {
+		if name := all[i].Route; slices.Contains(names, name) {
 			r.start(&all[i])
+		} else {
+			r.known[name] = before[name]
 		}
 	}
 }

@@ -125,6 +125,7 @@ func (d *daemon) follow(ctx context.Context, hangups <-chan os.Signal, files boo
 
 func (r *reloader) look(w *watch) (changed, gone string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return w.look(r.seen, stampsOf(r.cfg.Watched()))
+	seen, cfg := r.seen, r.cfg
+	r.mu.Unlock()
+	return w.look(seen, stampsOf(cfg.Watched())) // which may take long where files are mounted
 }
