@@ -35,7 +35,7 @@ func (e *examiner) askTopic(ctx context.Context, name string, rights []kadm.ACLO
 	t := m.Topics[name]
 	switch {
 	case t == nil || t.Code == codeUnknownTopicOrPartition:
-		return connectors.Found(connectors.Failed, e.tool("topics", "--create --topic %s --partitions 4 --replication-factor %d", name, min(3, len(m.Brokers))),
+		return connectors.Found(connectors.Failed, topicCommand(e.addresses()[0], name, len(m.Brokers)),
 			"topic %s does not exist", name)
 	case t.Code == codeTopicAuthorization:
 		return connectors.Found(connectors.Failed, e.grant("--topic", name, rights...), "%v", t.err())

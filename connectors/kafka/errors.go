@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -148,6 +149,7 @@ type brokerError struct {
 	code   code
 	doing  string // what was asked of whom, such as "produce to orders/3 at broker 2"
 	detail string // the broker's own words, if any
+	way    string // what the operator can do, where more is known than the code tells
 }
 
 func (e *brokerError) Error() string {
@@ -155,7 +157,7 @@ func (e *brokerError) Error() string {
 	if e.detail != "" {
 		text += fmt.Sprintf(" (%.300s)", e.detail)
 	}
-	if way := e.code.wayOut(); way != "" {
+	if way := cmp.Or(e.way, e.code.wayOut()); way != "" {
 		text += "; " + way
 	}
 	return text

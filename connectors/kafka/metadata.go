@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka/wire"
 )
 
@@ -24,6 +25,7 @@ type topic struct {
 	Code       code     // codeNone, or why there is nothing to tell
 	ID         [16]byte // zero before Kafka 2.8; a recreated topic has another one (KIP-516)
 	Partitions []partition
+	Make       string // the command that makes it; empty unless it does not exist
 }
 
 // partition is one partition; its place in topic.Partitions is its number.
@@ -35,7 +37,30 @@ type partition struct {
 }
 
 // err says what is wrong with the topic, nil for nothing.
-func (t *topic) err() error { return codeError(t.Code, "topic %s", t.Name) }
+func (t *topic) err() error {
+	if t.Make == "" {
+		return codeError(t.Code, "topic %s", t.Name)
+	}
+	return &brokerError{code: t.Code, doing: "topic " + t.Name, way: "create the topic, it is waited for: " + t.Make}
+}
+
+// makeCommands adds to topics that do not exist how they are made.
+func (m *metadata) makeCommands() {
+	var brokers []string
+	for _, id := range slices.Sorted(maps.Keys(m.Brokers)) {
+		brokers = append(brokers, m.Brokers[id])
+	}
+	for _, t := range m.Topics {
+		if t.Code == codeUnknownTopicOrPartition && len(brokers) > 0 {
+			t.Make = topicCommand(brokers[0], t.Name, len(brokers))
+		}
+	}
+}
+
+// topicCommand is a command line that makes a topic.
+func topicCommand(broker, name string, brokers int) string {
+	return connectors.CommandLine("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions 4 --replication-factor %d", broker, name, min(3, brokers))
+}
 
 // recreated reports whether the topic now called so is another one than before.
 func (t *topic) recreated(before *topic) bool {
@@ -119,7 +144,11 @@ func (c *conn) fetchMetadata(ctx context.Context, topics []string) (*metadata, e
 			Body: appendMetadataRequest(nil, version, topics),
 		})
 		if err == nil {
-			return readMetadata(answer.Body, version)
+			m, err := readMetadata(answer.Body, version)
+			if err == nil {
+				m.makeCommands()
+			}
+			return m, err
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -140,7 +140,7 @@ func TestSinkUnknownTopic(t *testing.T) {
 		return s.Write(ctx, []*connectors.Batch{batchOf("a", 0, keyed("a", 0, 1)...)})
 	}
 	err := write()
-	if err == nil || connectors.IsPermanent(err) || !strings.Contains(err.Error(), "late") || !strings.Contains(err.Error(), "create the topic") {
+	if err == nil || connectors.IsPermanent(err) || !strings.Contains(err.Error(), "late") || !strings.Contains(err.Error(), "--create --topic late --partitions 4 --replication-factor 1") {
 		t.Fatalf("err = %v", err)
 	}
 	if _, err := host.AwaitEvent(ctx, connectors.Connected); err != nil {

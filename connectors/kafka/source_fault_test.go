@@ -120,7 +120,7 @@ func TestSourceWaitsForAMissingTopic(t *testing.T) {
 	h := newHost()
 	s := open(t, c, h)
 	e := h.await(t, kind(connectors.Disconnected))
-	if !strings.Contains(e.Err.Error(), "topic orders: Unknown Topic Or Partition (3); create the topic") {
+	if !strings.Contains(e.Err.Error(), "topic orders: Unknown Topic Or Partition (3); create the topic, it is waited for: kafka-topics.sh --bootstrap-server 127.0.0.1:") {
 		t.Errorf("%v", e.Err)
 	}
 	adm := admin(t, c)

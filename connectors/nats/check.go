@@ -87,15 +87,26 @@ func (e *examiner) of(what, code, after string, ask func(context.Context) []conn
 
 // cli is a command line of the nats command.
 func (e *examiner) cli(format string, args ...any) string {
-	command := "nats"
-	if all := e.addresses(); len(all) > 0 {
-		command += connectors.CommandLine(" --server %s", all[0])
-	}
-	if user := e.user(); user != "" {
-		command += connectors.CommandLine(" --user %s", user)
-	}
-	return command + " " + connectors.CommandLine(format, args...)
+	return e.conn.command(e.user(), connectors.CommandLine(format, args...))
 }
+
+// command is a command line of the nats command for the connection's first server. user may be empty.
+func (c *conn) command(user, line string) string {
+	command := "nats "
+	for _, s := range c.options.Servers {
+		if address, ok := hostPort(s); ok {
+			command += connectors.CommandLine("--server %s ", address)
+			break
+		}
+	}
+	if user != "" {
+		command += connectors.CommandLine("--user %s ", user)
+	}
+	return command + line
+}
+
+// addStream is a command line that makes a stream.
+const addStream = "stream add %s --subjects=%s --storage=file --defaults"
 
 // patience is how long a failure is waited out: every server was tried once, and another attempt may do.
 const patience = time.Second

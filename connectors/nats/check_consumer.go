@@ -52,6 +52,11 @@ func (e *examiner) newcomer(ctx context.Context, s *jetStreamSource) []connector
 }
 
 func (e *examiner) consumerAdd(s *jetStreamSource) string {
+	return e.conn.command(e.user(), s.consumerAdd())
+}
+
+// consumerAdd are the arguments of the nats command that make the durable.
+func (s *jetStreamSource) consumerAdd() string {
 	policy := "all"
 	if s.cfg.Shared {
 		policy = "explicit"
@@ -60,7 +65,7 @@ func (e *examiner) consumerAdd(s *jetStreamSource) string {
 	for _, f := range s.cfg.Subjects {
 		filters += connectors.CommandLine(" --filter=%s", f)
 	}
-	return e.cli("consumer add %s %s --pull --ack=%s --deliver=all --wait=%v --max-deliver=-1 --max-pending=%d",
+	return connectors.CommandLine("consumer add %s %s --pull --ack=%s --deliver=all --wait=%v --max-deliver=-1 --max-pending=%d",
 		s.cfg.Stream, s.cfg.Durable, policy, s.cfg.ackWait(), s.maxAckPending()) + filters + " --defaults"
 }
 

@@ -30,12 +30,8 @@ func examineStreamSource(cfg JetStreamSourceConfig, env connectors.Env) (*connec
 	if !cfg.Shared || cfg.Consumer.Create {
 		n.wished = append(n.wished, api+"CREATE."+at)
 	}
-	suggested := strings.ToLower(cfg.Stream) + ".>"
-	if len(cfg.Subjects) > 0 {
-		suggested = strings.Join(cfg.Subjects, ",")
-	}
 	checks := []connectors.Check{e.of("server", "nats.version", "nats.login", e.askVersion), e.permissionCheck("durable "+cfg.Durable+" of stream "+cfg.Stream, n)}
-	checks = append(checks, e.streamChecks(cfg.Stream, suggested, "read", func(ctx context.Context) error {
+	checks = append(checks, e.streamChecks(cfg.Stream, cfg.suggested(), "read", func(ctx context.Context) error {
 		_, err := s.durable.streamInfo(ctx)
 		return err
 	})...)
@@ -45,6 +41,14 @@ func examineStreamSource(cfg JetStreamSourceConfig, env connectors.Env) (*connec
 		e.of("stream "+cfg.Stream+" to read", "jetstream.settings", "jetstream.stream", func(ctx context.Context) []connectors.Finding { return e.askUpstream(ctx, cfg.Stream) }),
 	)
 	return e.examination(checks...), nil
+}
+
+// suggested are subjects for a stream that is to be made.
+func (c *JetStreamSourceConfig) suggested() string {
+	if len(c.Subjects) > 0 {
+		return strings.Join(c.Subjects, ",")
+	}
+	return strings.ToLower(c.Stream) + ".>"
 }
 
 // examineStreamSink looks at what a JetStream sink connects to. topics are the subjects of the source.

@@ -93,7 +93,7 @@ func (e *examiner) askStream(ctx context.Context, name, suggested string, fit fu
 	}
 	switch {
 	case isAPIError(err, errCodeStreamNotFound):
-		return connectors.Found(connectors.Failed, e.cli("stream add %s --subjects=%s --storage=file --defaults", name, suggested), "stream %s does not exist", name)
+		return connectors.Found(connectors.Failed, e.cli(addStream, name, suggested), "stream %s does not exist", name)
 	case errors.Is(err, errUnfit):
 		return connectors.Found(connectors.Failed, "name another stream, or change this one: "+e.cli("stream edit %s", name), "%v", err)
 	case connectors.IsPermanent(err):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -155,12 +156,24 @@ func (s *jetStreamSink) begin(ctx context.Context, nc *nats.Conn, life <-chan st
 // errUnfit marks a stream or server that somebody has to change.
 var errUnfit = errors.New("not fit for this sink")
 
+// makeStream says how the stream is made. Which subjects come may be known to the source alone, and a stream of all
+// subjects would take everybody's.
+func (s *jetStreamSink) makeStream() string {
+	patterns := s.subjects.patterns(nil)
+	for _, p := range patterns {
+		if p == ">" || strings.HasPrefix(p, "*") {
+			return "sluice doctor prints the command that makes it"
+		}
+	}
+	return s.conn.command("", connectors.CommandLine(addStream, s.cfg.Stream, strings.Join(patterns, ",")))
+}
+
 func (s *jetStreamSink) readStream(ctx context.Context) (*sinkStream, error) {
 	var info sinkStream
 	err := s.conn.api(ctx, "STREAM.INFO."+s.cfg.Stream, nil, &info)
 	switch {
 	case isAPIError(err, errCodeStreamNotFound):
-		return nil, fmt.Errorf("stream %s does not exist; the route goes on once it does: %w", s.cfg.Stream, err)
+		return nil, fmt.Errorf("stream %s does not exist (%w); the route goes on once it does: %s", s.cfg.Stream, err, s.makeStream())
 	case err != nil:
 		return nil, err
 	}

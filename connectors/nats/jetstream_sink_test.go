@@ -338,7 +338,7 @@ func TestSinkWaitsForStream(t *testing.T) {
 	c := st.config()
 	c.Stream, c.Subject = "LATER", "later.{{ partition }}"
 	s := st.open(c, st.env())
-	if e := st.host.awaitKind(t, connectors.Disconnected); !strings.Contains(e.Err.Error(), "stream LATER does not exist") {
+	if e := st.host.awaitKind(t, connectors.Disconnected); !strings.Contains(e.Err.Error(), "stream LATER does not exist") || !strings.Contains(e.Err.Error(), " stream add LATER --subjects='later.*' --storage=file --defaults") {
 		t.Errorf("reported %v", e.Err)
 	}
 	done := make(chan error, 1)

@@ -109,7 +109,7 @@ func TestSourceWaitsForWhatIsMissing(t *testing.T) {
 	e, next := h.await(t, next, "missing stream", func(e connectors.Event) bool {
 		return e.Kind == connectors.Disconnected && strings.Contains(e.Err.Error(), "stream")
 	})
-	if !strings.Contains(e.Err.Error(), "stream S does not exist") {
+	if text := e.Err.Error(); !strings.Contains(text, "stream S does not exist") || !strings.Contains(text, " stream add S --subjects=") {
 		t.Errorf("a missing stream is %v", e.Err)
 	}
 	st.connect()
@@ -331,7 +331,7 @@ func TestSourceWithoutDurable(t *testing.T) {
 	c.Consumer.Create = false
 	h := newSourceHost()
 	s := st.open(c, h, "a")
-	if e := h.awaitKind(t, connectors.Disconnected); !strings.Contains(e.Err.Error(), "consumer.create is false") {
+	if e := h.awaitKind(t, connectors.Disconnected); !strings.Contains(e.Err.Error(), "consumer.create is false") || !strings.Contains(e.Err.Error(), " consumer add S ") {
 		t.Errorf("the cause is %v", e.Err)
 	}
 	if _, err := st.js.CreateConsumer(t.Context(), "S", jetstream.ConsumerConfig{Durable: "sluice-r", AckPolicy: jetstream.AckAllPolicy}); err != nil {

@@ -164,6 +164,9 @@ func (s *jetStreamSource) noteLife(life <-chan struct{}) {
 // look finds the stream and the durable, and creates the durable where it may.
 func (s *jetStreamSource) look(ctx context.Context, at *serverInfo) (*streamInfo, *consumerInfo, error) {
 	stream, err := s.durable.streamInfo(ctx)
+	if isAPIError(err, errCodeStreamNotFound) {
+		err = fmt.Errorf("%w; the route goes on once it does: %s", err, s.conn.command("", connectors.CommandLine(addStream, s.cfg.Stream, s.cfg.suggested())))
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -173,7 +176,7 @@ func (s *jetStreamSource) look(ctx context.Context, at *serverInfo) (*streamInfo
 	info, err := s.durable.info(ctx)
 	if isAPIError(err, errCodeConsumerNotFound) {
 		if !s.cfg.Consumer.Create {
-			return nil, nil, fmt.Errorf("%s does not exist, and consumer.create is false: %w", s.place(), err)
+			return nil, nil, fmt.Errorf("%s does not exist, and consumer.create is false (%w); make it: %s", s.place(), err, s.conn.command("", s.consumerAdd()))
 		}
 		from := int64(0)
 		if s.known {
