@@ -69,7 +69,7 @@
 // # Metrics
 //
 // They are read when somebody asks and include what is going on. In Prometheus dots are underscores and
-// units and _total are appended. All carry sluice.route but the last five.
+// units and _total are appended. All carry sluice.route but the last six.
 //
 //	flowcontrol.source.time           s           counter    by flowcontrol.state; the states sum to wall time
 //	flowcontrol.wait.time             s           counter    by flowcontrol.cause and .blocker; half a second late; without

@@ -66,7 +66,7 @@ const (
 	AttrPriority = "sampling.priority"
 )
 
-// Metrics. All carry AttrRoute but the last five.
+// Metrics. All carry AttrRoute but the last six.
 const (
 	MetricSourceTime    = "flowcontrol.source.time"
 	MetricWaitTime      = "flowcontrol.wait.time"

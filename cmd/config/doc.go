@@ -77,9 +77,10 @@
 //	nothing of a route                                it is not touched: it keeps its place in the group, or its durable
 //	admin, log, shutdown, telemetry                   refused as a whole: that needs a restart
 //
-// A source of core NATS that begins anew misses what is published in between, as at a restart. What an operator wants of a route (sluice pause, sluice limit) outlasts a reload, unless just that is written otherwise
-// than before. --watch looks at the files each second and reads them when they have not changed from one look to the
-// next; a file that is gone it tells of, and what stood in it goes on running until a reload is asked for.
+// A source of core NATS that begins anew misses what is published in between, as at a restart. What an operator wants
+// of a route (sluice pause, sluice limit) outlasts a reload, unless just that is written otherwise than before. --watch
+// looks at the files each second and reads them when they have not changed from one look to the next; a file that is
+// gone it tells of, and what stood in it goes on running until a reload is asked for.
 //
 // # Placeholders
 //
