@@ -38,6 +38,8 @@ type daemon struct {
 	admin  *admin
 	report *report
 
+	supervisor *supervisor
+
 	begunWith inFlight // the drain
 }
 
@@ -69,6 +71,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, limit connectors.S
 		defer out.show("")
 	}
 	d.report.log = d.log
+	d.supervisor = newSupervisor(d.log, a.env)
 
 	listener, err := listen(ctx, cfg.Admin.Listen)
 	if err != nil {
@@ -125,6 +128,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- d.bridge.Run(soft) }()
+	d.supervisor.ready()
 
 	err := d.watch(stop, signals, ended)
 	wait := goodbye
@@ -148,6 +152,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 	var overdue <-chan time.Time
 	for {
 		d.admin.turned.Store(time.Now().Unix())
+		d.supervisor.turned(d.bridge.Status)
 		select {
 		case err := <-ended:
 			return d.verdict(err, draining)
@@ -173,6 +178,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			d.begunWith = inFlightOf(d.bridge.Status())
 			d.log.Info().Str("signal", s.String()).Float64("deadline_seconds", d.cfg.Bridge.Drain.Seconds()).EmbedObject(d.begunWith).
 				Msg("draining: nothing more is fetched, what is in flight is finished; a second signal ends at once")
+			d.supervisor.stopping()
 			stop()
 			timer := time.NewTimer(d.cfg.Bridge.Drain + d.app.grace)
 			defer timer.Stop()
