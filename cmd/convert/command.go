@@ -75,7 +75,7 @@ func (f *flags) run(ctx context.Context, registry *connectors.Registry, path str
 		return err
 	}
 	r := v.report(path)
-	if err := f.tell(r, stderr); err != nil {
+	if err := f.tell(path, r, stderr); err != nil {
 		return &cmd.ExitError{Code: 1, Err: err}
 	}
 	switch {
@@ -125,10 +125,15 @@ func (f *flags) convert(ctx context.Context, registry *connectors.Registry, path
 	return v, nil
 }
 
-// tell writes the report.
-func (f *flags) tell(r *Report, stderr io.Writer) error {
+// tell writes the report. An earlier one is replaced: people convert until there is no error.
+func (f *flags) tell(old string, r *Report, stderr io.Writer) error {
 	if f.report == "" {
 		return r.Print(stderr)
+	}
+	for _, other := range []string{old, f.out} {
+		if same(f.report, other) {
+			return fmt.Errorf("--report %s is the file of a configuration", f.report)
+		}
 	}
 	var text strings.Builder
 	if err := r.Print(&text); err != nil {
@@ -136,6 +141,13 @@ func (f *flags) tell(r *Report, stderr io.Writer) error {
 	}
 	fmt.Fprintln(stderr, r.Summary())
 	return os.WriteFile(f.report, []byte(text.String()), ownerOnly)
+}
+
+// same reports whether two paths lead to one file.
+func same(a, b string) bool {
+	first, errA := os.Stat(a)
+	second, errB := os.Stat(b)
+	return filepath.Clean(a) == filepath.Clean(b) || errA == nil && errB == nil && os.SameFile(first, second)
 }
 
 // write writes the configuration, and the secrets that stood in the old file, each for its owner alone.
@@ -152,25 +164,27 @@ func (f *flags) write(v *converter, stdout, stderr io.Writer) error {
 		_, err := stdout.Write(text)
 		return err
 	}
-	if err := f.create(f.out, text); err != nil {
-		return err
-	}
 	for _, s := range hidden {
 		if err := f.create(filepath.Join(filepath.Dir(f.out), s.file), []byte(s.text+"\n")); err != nil {
 			return err
 		}
 	}
+	if err := f.create(f.out, text); err != nil { // last, for it names the others
+		return err
+	}
 	fmt.Fprintf(stderr, "next: sluice validate %s; sluice doctor -c %s\n", f.out, f.out)
 	return nil
 }
 
-// create writes a file that is not there yet.
+// create writes a file that is not there yet, for its owner alone. One that is replaced is made anew, for it may be one
+// that others can read.
 func (f *flags) create(path string, data []byte) error {
-	mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if f.force {
-		mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
-	file, err := os.OpenFile(path, mode, ownerOnly)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerOnly)
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%s is there already; --force replaces it", path)
 	}

@@ -172,6 +172,9 @@ func (v *converter) natsConnection(b *block) {
 			servers = append(servers, word{bare, false})
 		}
 	}
+	if len(servers) == 0 {
+		servers = []word{{"127.0.0.1:4222", false}} // where nats-kafka's client looks then
+	}
 	v.nats.set("servers", servers)
 	switch password, ok := login.Password(); {
 	case ok:

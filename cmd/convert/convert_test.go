@@ -207,6 +207,34 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestTop: what is not of a connector.
+func TestTop(t *testing.T) {
+	for text, want := range map[string]string{
+		`monitoring { httphost: $HOST_X, httpport: 1 }`:          "stands in the environment variable HOST_X",
+		`monitoring { httpport: -1 }`:                            "listen: :0",
+		`monitoring { httpsport: 9 }`:                            "speaks no TLS",
+		`connecttimeout: 10`:                                     "dial_timeout: 100ms",
+		`logging { trace: true }`:                                "level: trace",
+		`nats { servers: ["nats://a:1,nats://b:2"] }`:            "servers: ['nats://a:1', 'nats://b:2']",
+		`nats { servers: $NATS_X }`:                              "servers: ['${NATS_X}']",
+		`nats { servers: ["nats://t0ken@a:1"] }`:                 "token: '${file:nats.token}'",
+		`nats { servers: ["nats://a:x@a:1", "nats://b:y@b:1"] }`: "different logins",
+		`nats { servers: ["ws://a:1"] }`:                         "does not speak to NATS by ws://",
+		`nats { servers: ["nats://a:geh%eim@a:1"] }`:             "is refused",
+		``: "servers: ['127.0.0.1:4222']",
+	} {
+		out, report, _ := run(t, inLine(t, text+"\n"+`connect { type: KafkaToNATS, brokers: "b:1", topic: t, subject: s, groupid: g }`), "--bypass-errors")
+		if !strings.Contains(out+report, want) {
+			t.Errorf("%s: want %q in\n%s%s", text, want, out, report)
+		}
+		for _, secret := range []string{"t0ken", "geh%eim"} {
+			if strings.Contains(out+report, secret) {
+				t.Errorf("%s is shown:\n%s%s", secret, out, report)
+			}
+		}
+	}
+}
+
 // TestErrorsWriteNothing: an error is a result, and nothing is written with one but the report.
 func TestErrorsWriteNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -258,8 +286,24 @@ func TestSecrets(t *testing.T) {
 	if _, report, code := run(t, "testdata/every.conf", "-o", into); code != 1 || !strings.Contains(report, "is there already") {
 		t.Errorf("%d: %s", code, report)
 	}
+	if err := os.Chmod(filepath.Join(dir, "nats.password"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if _, report, code := run(t, "testdata/every.conf", "-o", into, "--force"); code != 0 {
 		t.Errorf("%d: %s", code, report)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "nats.password")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v: others can read it", info, err)
+	}
+	before, err := os.ReadFile("testdata/every.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, report, code := run(t, "testdata/every.conf", "--report", "testdata/../testdata/every.conf"); code != 1 || !strings.Contains(report, "is the file of a configuration") {
+		t.Errorf("%d: %s", code, report)
+	}
+	if after, err := os.ReadFile("testdata/every.conf"); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the old file was overwritten: %v", err)
 	}
 }
 
@@ -274,6 +318,11 @@ func TestUnbounded(t *testing.T) {
 		return path
 	}
 	write("b.conf", `include "a.conf"`)
+	for _, text := range []string{"}", "a: [ }", "a { ] }", "= 1", "a: $A\nA: $A", "\"", "include", "connect [ { } ] }"} {
+		if _, report, code := run(t, write("odd.conf", text)); code != 2 || report == "" {
+			t.Errorf("%q: %d %s", text, code, report)
+		}
+	}
 	for path, want := range map[string]string{
 		write("a.conf", `include "b.conf"`):                                                    "includes itself",
 		write("large.conf", strings.Repeat("# much\n", maxFile/7+1)):                           "more than 1048576 bytes",

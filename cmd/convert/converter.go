@@ -137,12 +137,12 @@ func (v *converter) monitoring(b *block) {
 		h.ignored("nats-kafka looks at it beside a port only")
 		return
 	}
-	address := net.JoinHostPort(host.text, strconv.FormatInt(max(port, 0), 10))
-	v.admin.set("listen", address)
 	if host.variable {
-		v.admin.put("listen", word{host.text, true})
-		h.failed("it stands in the environment variable %s: write the address into admin.listen", host.text)
+		h.failed("it stands in the environment variable %s: write the address here and convert again", host.text)
+		p.ignored("see httphost")
+		return
 	}
+	v.admin.set("listen", net.JoinHostPort(host.text, strconv.FormatInt(max(port, 0), 10)))
 	h.mapped("admin.listen")
 	p.changed("admin.listen", "/varz and /healthz are not there: /metrics, /status, /livez and /readyz are. Off this machine /status asks for admin.token")
 }

@@ -44,14 +44,23 @@ func read(path string) (*block, error) {
 	if err := o.collect(path, nil); err != nil {
 		return nil, err
 	}
-	restore := o.markVariables()
-	parsed, err := conf.ParseFileWithChecks(path)
-	restore()
+	parsed, err := o.parse(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	root := newBlock("", path+":1")
 	return root, root.fill(parsed, 0)
+}
+
+// parse has nats-server's parser read a file. That panics at some of what is no configuration.
+func (o *oldFiles) parse(path string) (parsed map[string]any, err error) {
+	defer o.markVariables()()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it is no configuration: %v", p)
+		}
+	}()
+	return conf.ParseFileWithChecks(path)
 }
 
 // oldFiles are the texts of a file and of those that it includes.
