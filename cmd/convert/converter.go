@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluice-bridge/sluice/cmd/config"
@@ -208,9 +209,22 @@ func (v *converter) check(registry *connectors.Registry) {
 		}
 		if err := refused(); err != nil {
 			c.broken = true
-			v.notes = append(v.notes, &Key{Place: c.place, Name: c.path, Class: Failed, Why: "the route that it becomes is refused: " + err.Error(), owner: c})
+			v.notes = append(v.notes, &Key{Place: c.place, Name: c.path, Class: Failed, Why: "the route that it becomes is refused: " + reasons(err), owner: c})
 		}
 	}
+}
+
+// reasons are all findings of a configuration that nobody sees, so without their places.
+func reasons(err error) string {
+	var findings config.Findings
+	if !errors.As(err, &findings) {
+		return err.Error()
+	}
+	texts := make([]string, len(findings))
+	for i := range findings {
+		texts[i] = findings[i].Text
+	}
+	return strings.Join(texts, "; ")
 }
 
 // kept is how many connectors become routes.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template/parse"
 )
@@ -30,6 +31,9 @@ func destination(w word, towards end) (text word, constant, dotted bool, err err
 			if err != nil {
 				return w, false, false, err
 			}
+			if strings.HasPrefix(place, "replace(") && towards == toNATS {
+				place = "dotted(" + place + ")" // a topic's dots part tokens, as there
+			}
 			out.WriteString("{{ " + place + " }}")
 			constant, dotted = false, dotted || place == "key" && towards == toNATS
 		default:
@@ -52,13 +56,44 @@ func placeOf(n *parse.ActionNode, towards end) (string, error) {
 	if ours, ok := names[shown]; ok {
 		return ours, nil
 	}
+	if ours, ok := expressionOf(n.Pipe, names); ok {
+		return ours, nil
+	}
 	switch {
 	case towards == toNATS && bytesAsText.MatchString(shown):
 		return "key", nil
 	case towards == toNATS && shown == ".Key":
 		return "", errors.New("{{.Key}} shows the bytes of the key as numbers ([97 98]); if the key itself is meant, write {{printf \"%s\" .Key}} and convert again")
 	}
-	return "", fmt.Errorf("{{%s}} has no counterpart: Sluice's templates are filled from topic, subject, key, partition and offset", shown)
+	return "", fmt.Errorf("{{%s}} has no counterpart among the places of Sluice's templates", shown)
+}
+
+// header is how a template of nats-kafka asks for the first value of a header.
+var header = regexp.MustCompile(`^\.Header\.Get ("[^"\\]*")$`)
+
+// expressionOf returns the expression of ours that does what replace and headers do there. Whether this build takes it
+// is the validator's to say.
+func expressionOf(p *parse.PipeNode, names map[string]string) (string, bool) {
+	shown := p.String()
+	if m := header.FindStringSubmatch(shown); m != nil && names[".Subject"] != "" {
+		return "headers[" + m[1] + `] ?? ""`, true
+	}
+	var args []parse.Node // of replace, as nats-kafka has it: old, new, text
+	switch {
+	case len(p.Cmds) == 1 && len(p.Cmds[0].Args) == 4:
+		args = p.Cmds[0].Args
+	case len(p.Cmds) == 2 && len(p.Cmds[0].Args) == 1 && len(p.Cmds[1].Args) == 3:
+		args = append(slices.Clone(p.Cmds[1].Args), p.Cmds[0].Args[0])
+	default:
+		return "", false
+	}
+	from, isText := args[1].(*parse.StringNode)
+	to, areTexts := args[2].(*parse.StringNode)
+	text, known := names[args[3].String()]
+	if args[0].String() != "replace" || !isText || !areTexts || !known || text != "subject" && text != "topic" {
+		return "", false
+	}
+	return fmt.Sprintf("replace(%s, %q, %q)", text, from.Text, to.Text), true
 }
 
 // keyTemplate returns our template for a key that is always the same.
