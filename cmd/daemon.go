@@ -44,6 +44,8 @@ type daemon struct {
 	reloads *reloader
 	watches bool // --watch
 
+	supervisor *supervisor
+
 	begunWith inFlight // the drain
 }
 
@@ -75,6 +77,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config, f *runFlags, limit
 		defer out.show("")
 	}
 	d.report.log = d.log
+	d.supervisor = newSupervisor(d.log, a.env)
 
 	listener, err := listen(ctx, cfg.Admin.Listen)
 	if err != nil {
@@ -124,7 +127,7 @@ func (d *daemon) open(ctx context.Context, f *runFlags, id string) error {
 		apply: func(cfg *config.Config, by bridge.Operator) (*bridge.Reloaded, error) {
 			return d.bridge.Reload(cfg.Bridge.Routes, by)
 		},
-		begun: d.begun, tel: tel, log: d.log, closed: d.admin.draining.Load, turn: make(chan struct{}, 1),
+		under: d.supervisor.reloading, begun: d.begun, tel: tel, log: d.log, closed: d.admin.draining.Load, turn: make(chan struct{}, 1),
 		cfg: d.cfg, seen: stampsOf(d.cfg.Watched()),
 	}
 	if len(f.given.Files) > 0 {
@@ -150,6 +153,7 @@ func (d *daemon) live(ctx context.Context, listener net.Listener, signals <-chan
 	ended := make(chan error, 1)
 	go func() { ended <- d.bridge.Run(soft) }()
 	unfollow := d.followed(soft)
+	d.supervisor.ready()
 
 	err := d.watch(stop, signals, ended)
 	stop()
@@ -207,6 +211,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 	var overdue <-chan time.Time
 	for {
 		d.admin.turned.Store(time.Now().Unix())
+		d.supervisor.turned(d.bridge.Status)
 		select {
 		case err := <-ended:
 			return d.verdict(err, draining)
@@ -232,6 +237,7 @@ func (d *daemon) watch(stop func(), signals <-chan os.Signal, ended <-chan error
 			d.begunWith = inFlightOf(d.bridge.Status())
 			d.log.Info().Str("signal", s.String()).Float64("deadline_seconds", d.cfg.Bridge.Drain.Seconds()).EmbedObject(d.begunWith).
 				Msg("draining: nothing more is fetched, what is in flight is finished; a second signal ends at once")
+			d.supervisor.stopping()
 			stop()
 			timer := time.NewTimer(d.cfg.Bridge.Drain + d.app.grace)
 			defer timer.Stop()

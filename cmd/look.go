@@ -31,6 +31,7 @@ func Look(ctx context.Context, registry *connectors.Registry, br *bridge.Bridge,
 	a := &admin{
 		routes: br, metrics: tel.Handler(), tel: tel, mayTap: config.TapMetadata, build: (&app{registry: registry}).build(),
 		log: log, instance: instance(), started: time.Now(),
+		reloads: &reloader{tel: tel, log: log, closed: func() bool { return false }, turn: make(chan struct{}, 1), cfg: &config.Config{}},
 	}
 	a.feed = web.NewFeed(a.read)
 	return l.Addr().String(), a.serve(l, log), nil

@@ -107,6 +107,7 @@ func refusal(err error) string {
 type reloader struct {
 	read   func() (*config.Config, error) // nil: there is no file to be read
 	apply  func(*config.Config, bridge.Operator) (*bridge.Reloaded, error)
+	under  func() (over func())                   // is told that a reload is under way; nil: nobody is
 	begun  func(*config.Config, *bridge.Reloaded) // what the daemon does when the routes have begun
 	tel    *telemetry.Telemetry
 	log    zerolog.Logger
@@ -127,6 +128,9 @@ func (r *reloader) reload(ctx context.Context, by bridge.Operator) (*bridge.Relo
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+	if r.under != nil {
+		defer r.under()()
 	}
 	done, err := r.attempt(by)
 	r.tell(by, done, err)

@@ -9,7 +9,7 @@
 //
 // Configuration, commands, signals and exit codes come with cmd.Main; a connector is a package against
 // package connectors, and connectors/lines is the one to learn from. The demo is a command like any
-// other and can be left out.
+// other and can be left out: so does the build tag nodemo, which leaves the brokers in it out of the program.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"os"
 
 	"github.com/sluice-bridge/sluice/cmd"
-	"github.com/sluice-bridge/sluice/cmd/demo"
+	"github.com/sluice-bridge/sluice/cmd/convert"
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/connectors/kafka"
 	"github.com/sluice-bridge/sluice/connectors/lines"
@@ -36,5 +36,5 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "sluice:", err)
 		return 1
 	}
-	return cmd.Main(registry, os.Args[1:], os.Stdout, os.Stderr, demo.Command(registry))
+	return cmd.Main(registry, os.Args[1:], os.Stdout, os.Stderr, append(demos(registry), convert.Command(registry))...)
 }

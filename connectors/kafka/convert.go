@@ -36,7 +36,9 @@ func (c *mapper) keyOf(b *connectors.Batch, m *connectors.Message, arena []byte)
 	start := len(arena)
 	switch {
 	case c.key != nil:
-		arena = c.key.Append(arena, b, m, verbatim)
+		if arena = c.key.Append(arena, b, m, verbatim); arena == nil {
+			arena = []byte{} // a mapping that makes nothing of a message makes an empty key, not a null
+		}
 	case m.Key != nil || m.Subject == "" || !native(b, m):
 		return m.Key, arena
 	default:

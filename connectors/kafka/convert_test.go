@@ -59,6 +59,7 @@ func TestKeyOf(t *testing.T) {
 	nats := &connectors.Batch{Origin: "nats:x/S"}
 	ours := []connectors.Header{{Key: connectors.OriginHeader, Value: []byte("kafka:c/t/0/1;hops=1")}}
 	key, _ := connectors.ParseTemplate("{{ subject }}/{{ offset }}")
+	own, _ := connectors.ParseTemplate("{{ key }}")
 	for name, c := range map[string]struct {
 		mapper  mapper
 		batch   *connectors.Batch
@@ -73,12 +74,15 @@ func TestKeyOf(t *testing.T) {
 		"from Kafka":                {mapper{}, &connectors.Batch{Origin: "kafka:c/t/0"}, connectors.Message{Subject: "t"}, "", true},
 		"from Kafka through NATS":   {mapper{}, nats, connectors.Message{Subject: "s", Headers: ours}, "", true},
 		"the mapping's":             {mapper{key: key}, nats, connectors.Message{Subject: "s", Key: []byte("k"), Offset: 7}, "s/7", false},
+		"the mapping makes nothing": {mapper{key: own}, nats, connectors.Message{Subject: "s"}, "", false},
 		"no subject":                {mapper{}, nats, connectors.Message{}, "", true},
 		"something else altogether": {mapper{}, &connectors.Batch{Origin: "file:x"}, connectors.Message{Subject: "line"}, "", true},
 	} {
-		got, _ := c.mapper.keyOf(c.batch, &c.message, []byte("arena"))
-		if string(got) != c.want || (got == nil) != c.null {
-			t.Errorf("%s: %q, null %v", name, got, got == nil)
+		for _, arena := range [][]byte{[]byte("arena"), nil} {
+			got, _ := c.mapper.keyOf(c.batch, &c.message, arena)
+			if string(got) != c.want || (got == nil) != c.null {
+				t.Errorf("%s: %q, null %v", name, got, got == nil)
+			}
 		}
 	}
 }
