@@ -70,6 +70,7 @@ type routeFile struct {
 	Sink       yaml.Node  `yaml:"sink"`
 	From       string     `yaml:"from"`
 	To         string     `yaml:"to"`
+	Filter     string     `yaml:"filter"`
 	Map        mapFile    `yaml:"map"`
 	Headers    string     `yaml:"headers"`
 	Window     windowFile `yaml:"window"`
@@ -82,16 +83,6 @@ type routeFile struct {
 	MaxHops    *int       `yaml:"max_hops"`
 	Paused     bool       `yaml:"paused"`
 	AcceptLoss []string   `yaml:"accept_loss"`
-}
-
-type mapFile struct {
-	Subject template `yaml:"subject"`
-	Topic   template `yaml:"topic"`
-	Key     template `yaml:"key"`
-}
-
-func (m mapFile) compile() connectors.Map {
-	return connectors.Map{Subject: m.Subject.t, Topic: m.Topic.t, Key: m.Key.t}
 }
 
 type limitFile struct {
@@ -114,24 +105,13 @@ type retryFile struct {
 type deadLetterFile struct {
 	Sink yaml.Node `yaml:"sink"`
 	To   string    `yaml:"to"`
-	Map  mapFile   `yaml:"map"`
+	Map  namesFile `yaml:"map"`
 }
 
 // staleFile says what happens to old messages.
 type staleFile struct {
 	OlderThan connectors.Duration `yaml:"older_than"`
 	Do        string              `yaml:"do"` // drop or dead_letter
-}
-
-// template is a connectors.Template that a file can hold. Empty: the sink's default.
-type template struct{ t *connectors.Template }
-
-func (t *template) UnmarshalText(text []byte) (err error) {
-	if len(text) == 0 {
-		return nil
-	}
-	t.t, err = connectors.ParseTemplate(string(text))
-	return err
 }
 
 // The defaults of what is not a route.

@@ -38,6 +38,7 @@ const (
 	codeLossy       = "config.lossy"
 	codeSection     = "config.section"
 	codeLoop        = "config.loop"
+	codeExpression  = "config.expression"
 )
 
 // Findings is the error of a configuration that is refused. It is sorted by place.

@@ -54,7 +54,7 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 		},
 		Facts:  sinkFacts(&c, about, 0),
 		Remote: true,
-		Maps:   []string{"topic", "key"},
+		Maps:   []string{"topic", "key", "partition"},
 		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
 			return openSinkLog(&c, newMapper(&c, &env))
 		},
