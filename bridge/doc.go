@@ -65,7 +65,7 @@
 //
 // # Taps
 //
-// Who looks at a route (Bridge.Tap) sees messages after their Fetch and where they are rejected. A tap is asked once a
+// Who looks at a route (Bridge.Tap) sees messages after their Fetch, after their mapping, and where they are rejected. A tap is asked once a
 // batch whether it has room, and takes what its rate and its buffer have room for; it never waits.
 //
 // # Positions

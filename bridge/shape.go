@@ -14,7 +14,7 @@ const (
 	shapeFor = 100 * time.Millisecond
 	// shapeBytes is how much may be made of messages before they are written.
 	shapeBytes = 256 << 10
-	// shapeLook is after how many messages the time is looked at.
+	// shapeLook is after how many messages the time is looked at, and after each of the first so many: they may be slow.
 	shapeLook = 16
 )
 
@@ -121,7 +121,8 @@ func (w *writer) shapeBatch(b *connectors.Batch, f *flight, until time.Time) (fu
 		}
 		s.in++
 		s.shaped++
-		full = len(s.messages) >= s.most || s.eval.Made() >= shapeBytes || s.shaped%shapeLook == 0 && !time.Now().Before(until)
+		look := s.shaped <= shapeLook || s.shaped%shapeLook == 0
+		full = len(s.messages) >= s.most || s.eval.Made() >= shapeBytes || look && !time.Now().Before(until)
 	}
 	if s.in == len(b.Messages) {
 		s.at, s.in = s.at+1, 0
@@ -130,6 +131,7 @@ func (w *writer) shapeBatch(b *connectors.Batch, f *flight, until time.Time) (fu
 		view := *b
 		view.Messages = s.messages[first:len(s.messages):len(s.messages)]
 		w.batches, w.flights = append(w.batches, &view), append(w.flights, f)
+		w.route.tap(StageMapped, &view, view.Messages, nil)
 	}
 	if done := refused + filtered; done > 0 {
 		now := time.Now()

@@ -141,6 +141,17 @@ func TestShape(t *testing.T) {
 		if diff := cmp.Diff(want, sink.taken()[0]); diff != "" {
 			t.Error(diff)
 		}
+		tap, err := s.Tap("orders", true, StageMapped)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Put(0, to("seen", "nowhere"), to("seen", "us", connectors.Header{Key: "old", Value: []byte("o")}))
+		m := <-tap.Messages()
+		if diff := cmp.Diff([]string{"new: o", "to: us", "from: orders", "large: "}, m.Payload.Headers); diff != "" || m.Offset != 101 {
+			t.Errorf("tapped %d: %s", m.Offset, diff)
+		}
+		tap.Close()
+		s.until("committed", func(*Route) bool { return source.CommittedSum() == 102 })
 		s.end()
 	})
 }
@@ -365,11 +376,35 @@ func TestSlowShapeIsLimited(t *testing.T) {
 	}
 	stop()
 	<-done
-	total := 0
-	for _, n := range seen {
+	total, blamed := 0, 0
+	for what, n := range seen {
 		total += n
+		if strings.HasSuffix(what, " transform") {
+			blamed += n
+		}
 	}
-	if right := seen["limited transform"]; total < 50 || right < total*9/10 {
+	if total < 50 || blamed < total*9/10 || seen["limited transform"] < total/2 {
 		t.Errorf("%v", seen)
 	}
+}
+
+// TestFilteredPosition: what the filter does not let pass is not missing where a position is set by what the sink holds.
+func TestFilteredPosition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := timed(1, 100), connectortest.NewTopic("out", 0)
+		rc := between(source, sink)
+		rc.Headers = true
+		c := transform.NewCompiler("orders")
+		if err := c.Filter("offset % 4 != 0"); err != nil {
+			t.Fatal(err)
+		}
+		rc.Transform = c.Program()
+		s := start(t, rc)
+		s.until("committed", func(*Route) bool { return source.CommittedSum() == 100 })
+		moves, err := s.SetPosition(t.Context(), "orders", PositionOrder{To: "sink", DryRun: true})
+		if err != nil || len(moves) != 1 || moves[0].After != 100 || sink.Written() != 75 {
+			t.Errorf("%+v, %v; %d written", moves, err, sink.Written())
+		}
+		s.end()
+	})
 }

@@ -19,6 +19,9 @@ type Program struct {
 	text   string   // of the filter
 }
 
+// maxValues is how many expressions a map holds at most.
+const maxValues = 64
+
 // Compiler makes the Program of a route from the parts of its configuration. Its errors are *Error where an
 // expression is at fault.
 type Compiler struct{ p Program }
@@ -36,6 +39,9 @@ func (c *Compiler) Filter(text string) (err error) {
 // Template compiles a template of the route's map. what names it, such as map.subject.
 func (c *Compiler) Template(what, text string) (*connectors.Template, error) {
 	return connectors.ParseExpressions(text, func(expression string, at int) (int, bool, error) {
+		if len(c.p.values) == maxValues {
+			return 0, false, fmt.Errorf("a map holds at most %d expressions", maxValues)
+		}
 		e, err := compile(what, expression, false)
 		if err != nil {
 			var wrong *Error

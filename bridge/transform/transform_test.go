@@ -159,12 +159,13 @@ func TestRefusedWhenRead(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"a.{{ key }}.{{ tokens }}": "`tokens`: it gives a []string",
-		"a.{{ key + }}":            "column",
-		"a.{{ key":                 "{{ without }}",
-		"a.{{ }}":                  "there is nothing in it",
-		`a.{{ duration("1h") }}`:   "which is no text",
-		`a.{{ x + dotted(key) }}`:  "dotted(...) has to be around",
+		strings.Repeat("{{ size }}", 65): "a map holds at most 64 expressions",
+		"a.{{ key }}.{{ tokens }}":       "`tokens`: it gives a []string",
+		"a.{{ key + }}":                  "column",
+		"a.{{ key":                       "{{ without }}",
+		"a.{{ }}":                        "there is nothing in it",
+		`a.{{ duration("1h") }}`:         "which is no text",
+		`a.{{ x + dotted(key) }}`:        "dotted(...) has to be around",
 	} {
 		if _, err := NewCompiler("orders").Template("map.subject", text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
