@@ -2,7 +2,6 @@ package transform
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -79,36 +78,6 @@ func BenchmarkTransform(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/message")
 		})
-	}
-}
-
-// BenchmarkMore is what each way costs more a message than a fixed subject, measured in turns in one run: the median
-// of the differences.
-func BenchmarkMore(b *testing.B) {
-	const size = 1000
-	batch := stream(size)
-	p, templates := program(b, "", "orders")
-	none := treat(p, templates[0])
-	var all []func(*connectors.Batch)
-	for _, w := range ways() {
-		p, templates := program(b, w.filter, w.template)
-		all = append(all, treat(p, templates[0]))
-	}
-	timed := func(f func(*connectors.Batch)) float64 {
-		begin := time.Now()
-		f(batch)
-		return float64(time.Since(begin).Nanoseconds()) / size
-	}
-	more := make([][]float64, len(all))
-	for b.Loop() {
-		base := timed(none)
-		for i, f := range all {
-			more[i] = append(more[i], timed(f)-base)
-		}
-	}
-	for i, w := range ways() {
-		slices.Sort(more[i])
-		b.Logf("%-28s %6.0f ns a message more than a fixed subject (median of %d)", w.name, more[i][len(more[i])/2], len(more[i]))
 	}
 }
 

@@ -36,8 +36,9 @@
 //
 // # What it costs
 //
-// A template of names costs what it costs without this package. An expression takes some 100 to 500 ns, and
-// allocates a few words for texts that are not those of the message before, for numbers above 255, and for times.
+// A template of names costs what it costs without this package. A filter by a header takes some 200 ns of a message in
+// all, and an expression in a template 300 more. The language allocates a few words for each text that is not that of
+// the message before, for a number above 255, and for a time; for nothing else.
 //
 // [expr-lang]: https://expr-lang.org/docs/language-definition
 package transform
