@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-bridge/sluice/bridge/transform"
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/flowcontrol"
 )
@@ -36,6 +37,8 @@ type RouteConfig struct {
 	// because the operator says so. Nil: nowhere.
 	DeadLetter *connectors.SinkSpec
 	Map        connectors.Map
+	// Transform filters and maps messages before they are written; nil: all are written as they are.
+	Transform *transform.Program
 	// DeadLetterMap is the mapping of the dead-letter sink.
 	DeadLetterMap connectors.Map
 	Headers       bool
@@ -97,6 +100,9 @@ func (c *RouteConfig) setDefaults() {
 		c.Retry.Max = DefaultRetryMax
 	}
 }
+
+// shapes reports whether the lanes filter or map messages; a redrive does so to what its letters were.
+func (c *RouteConfig) shapes() bool { return c.Transform != nil && c.redrive == nil }
 
 func (c *RouteConfig) validate() error {
 	switch {

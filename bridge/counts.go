@@ -17,7 +17,7 @@ const (
 type counts struct {
 	fetchedMessages, fetchedBytes, acknowledged, committed atomic.Uint64
 	deadLettered, dropped, retries, refetched, stale       atomic.Uint64
-	returned, gaps, gapMessages, crossings                 atomic.Uint64
+	returned, filtered, gaps, gapMessages, crossings       atomic.Uint64
 
 	above atomic.Bool // use has reached warnShare and not yet fallen below clearShare
 }
@@ -48,6 +48,7 @@ func (c *counts) read() telemetry.Counts {
 		Dropped:              c.dropped.Load(),
 		Stale:                c.stale.Load(),
 		Returned:             c.returned.Load(),
+		Filtered:             c.filtered.Load(),
 		Retries:              c.retries.Load(),
 		RefetchedBytes:       c.refetched.Load(),
 		Gaps:                 c.gaps.Load(),

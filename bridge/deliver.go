@@ -19,6 +19,7 @@ type writer struct {
 	batches []*connectors.Batch
 	size    writeSize
 	retry   backoff
+	shaper  *shaper // while it delivers, where the route filters or maps
 }
 
 // deliver is the goroutine of one lane. It ends when the lane is closed and empty, when the partition
@@ -112,10 +113,18 @@ func (w *writer) writeUntilDone(flights []*flight) error {
 	for _, f := range flights {
 		w.batches = append(w.batches, f.batch)
 	}
-	defer w.calm()
 	if err := w.giveUpAny(); err != nil {
 		return err
 	}
+	if w.route.cfg.shapes() {
+		return w.writeShaped()
+	}
+	return w.writeReady()
+}
+
+// writeReady writes what is in batches until it is done.
+func (w *writer) writeReady() error {
+	defer w.calm()
 	for len(w.batches) > 0 {
 		w.p.oldest.Store(oldestOf(w.flights[0], &w.batches[0].Messages[0]))
 		begin := time.Now()

@@ -64,9 +64,16 @@
 // second's worth is free: a Fetch brings no more than is free then. Somebody wants that wait, so it is limited with
 // the cause rate, and never a stall.
 //
+// # Filters and mappings
+//
+// A route that has a filter or expressions in its map (package transform) does that in the lane's writer, in slices of
+// a tenth of a second, each followed by its Write; the blocker is transform meanwhile. What does not pass is
+// acknowledged. A Write is given copies with what was made of them; what is refused, a dead letter and a tap are of
+// the message as it was fetched.
+//
 // # Taps
 //
-// Who looks at a route (Bridge.Tap) sees messages after their Fetch and where they are rejected. A tap is asked once a
+// Who looks at a route (Bridge.Tap) sees messages after their Fetch, after their mapping, and where they are rejected. A tap is asked once a
 // batch whether it has room, and takes what its rate and its buffer have room for; it never waits.
 //
 // # Positions

@@ -64,7 +64,7 @@ func (n *run) gather(now time.Time) {
 // witnessOf returns who knows about a blocker, nil for nobody. What another route holds is that one's to say.
 func (n *run) witnessOf(b flowcontrol.Blocker, holder string) (w connectors.Witness) {
 	switch {
-	case holder != "" || b == flowcontrol.BlockerNone:
+	case holder != "" || b == flowcontrol.BlockerNone || b == flowcontrol.BlockerTransform:
 	case b == flowcontrol.BlockerCommit:
 		w, _ = n.source.(connectors.Witness)
 	case b == flowcontrol.BlockerDeadLetter:

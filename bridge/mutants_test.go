@@ -46,6 +46,20 @@ var mutants = []struct{ name, file, old, new string }{
 		"			c.retry.reset()\n			c.noteCommitted()\n			return true\n		case len(c.batches) > 1:\n			return true\n		case connectors.IsPermanent(err):"},
 	{"gives undecodable batches to the sink", "deliver.go",
 		"if f.batch.Reject != nil || i > 0", "if i > 0"},
+	{"forgets what the mapping refuses", "shape.go",
+		"			if err := w.reject(b, s.in, err); err != nil {\n				return false, err\n			}\n", ""},
+	{"writes what the filter does not let pass", "shape.go",
+		"		case passes:\n", "		case err == nil:\n"},
+	{"acknowledges what is not shaped yet", "shape.go",
+		"		w.acknowledged(f, done)\n", "		w.acknowledged(f, len(b.Messages))\n"},
+	{"forgets the rest of a batch that was cut", "shape.go",
+		"	if s.in == len(b.Messages) {\n", "	if s.in > 0 {\n"},
+	{"writes what was ready again", "shape.go",
+		"view.Messages = s.messages[first:", "view.Messages = s.messages[0:"},
+	{"dead-letters what the mapping has made", "reject.go",
+		"Message: *original(m),", "Message: *m,"},
+	{"maps the letter instead of what it was", "redrive.go",
+		"one.Messages[0], err = eval.Map(one, &l.Message)", "one.Messages[0], err = l.Message, nil"},
 }
 
 // TestMutants builds the package with each fault and sees ring 1 fail.
@@ -89,6 +103,6 @@ func runWith(t *testing.T, file, text string) (string, error) {
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "test", "-overlay", list, "-vet=off", "-run", "^TestRing1$", "-timeout", "15s", ".").CombinedOutput()
+	out, err := exec.Command("go", "test", "-overlay", list, "-vet=off", "-run", "^Test(Ring1|Shape.*)$", "-timeout", "15s", ".").CombinedOutput()
 	return string(out), err
 }

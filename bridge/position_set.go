@@ -214,11 +214,17 @@ func (l *look) resolve(ctx context.Context, p *lookPart, target target, view *si
 		at, err = l.log.Find(ctx, p.Partition, target.time)
 		return at, "", err
 	case toSink:
+		eval := l.r.cfg.Transform.Evaluator()
+		of := &connectors.Batch{Partition: p.Partition, Origin: p.origin}
 		point := resumePoint{
 			source: l.log, open: view.open, held: view.of(p),
 			at: connectors.Range{Partition: p.Partition, Origin: p.origin, First: p.First, End: p.End},
 			passed: func(m *connectors.Message) bool {
-				return l.r.cfg.WayBack != "" && connectors.FindOrigin(m.Headers) != nil // what has come back from the sink
+				if l.r.cfg.WayBack != "" && connectors.FindOrigin(m.Headers) != nil {
+					return true // it has come back from the sink
+				}
+				passes, err := eval.Passes(of, m)
+				return err == nil && !passes
 			},
 		}
 		return point.compute(ctx)

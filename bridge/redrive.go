@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-bridge/sluice/bridge/transform"
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
@@ -24,6 +25,7 @@ const (
 	Undecoded      // its value is no message
 	Others         // it is a letter of another route
 	NoLetter       // it is no dead letter, or one of a later version
+	Filtered       // the route's filter does not let it pass, by now
 	numFates
 )
 
@@ -46,7 +48,8 @@ func FateOf(route string, m *connectors.Message) (Letter, Fate) {
 // Redrive writes the dead letters of a route to its sink, as if they had never been refused. It is a route
 // of its own: its source reads the dead-letter target back and ends, its sink is the route's own. What is
 // refused again goes back to the dead letters with the count of its redrives one higher. Delivery is at
-// least once, and order is that of the letters, behind whatever has passed since.
+// least once, and order is that of the letters, behind whatever has passed since. The route's filter and mapping are
+// applied to what the letters were.
 type Redrive struct {
 	Limit int64   // letters; 0: all
 	Rate  float64 // letters a second; 0: as fast as the sink takes them
@@ -127,47 +130,79 @@ func (r *Redrive) refused(l *Letter) {
 	}
 }
 
-// restorer is a route's sink that is given dead letters: it writes what they were.
+// restorer is a route's sink that is given dead letters: it writes what they were, filtered and mapped as the route
+// does.
 type restorer struct {
 	connectors.Sink
 	redrive *Redrive
+	shape   *transform.Program
 }
 
 // Describe implements connectors.Describer.
 func (s *restorer) Describe() connectors.Facts { return describe(s.Sink, connectors.Facts{}) }
 
+// restored is what is to be written of the letters of one Write, of which index are the numbers.
+type restored struct {
+	batches  []*connectors.Batch
+	index    []int
+	failed   []connectors.Failure // what the mapping refuses
+	filtered int64
+}
+
 // Write implements connectors.Sink. What is not redriven is passed over.
 func (s *restorer) Write(ctx context.Context, batches []*connectors.Batch) error {
-	var restored []*connectors.Batch
-	var index []int // of what is restored, among the letters
-	at := 0
-	for _, b := range batches {
-		for i := range b.Messages {
-			if l, fate := FateOf(s.redrive.route, &b.Messages[i]); fate == Redriven {
-				restored = append(restored, &connectors.Batch{
-					Partition: l.Partition, Origin: l.Origin, Messages: []connectors.Message{l.Message}, Next: l.Message.Offset + 1,
-				})
-				index = append(index, at)
-			}
-			at++
-		}
+	r := s.restore(batches)
+	var err error
+	if len(r.batches) > 0 {
+		err = s.Sink.Write(ctx, r.batches)
 	}
-	if len(restored) == 0 {
-		return nil
-	}
-	err := s.Sink.Write(ctx, restored)
 	var partial *connectors.BatchError
-	switch {
-	case err == nil:
-		s.redrive.fates[Redriven].Add(int64(len(restored)))
-		return nil
-	case !errors.As(err, &partial):
+	if err != nil && !errors.As(err, &partial) {
 		return err
 	}
-	s.redrive.fates[Redriven].Add(int64(len(restored) - len(partial.Failed)))
-	failed := slices.Clone(partial.Failed)
-	for i := range failed {
-		failed[i].Index = index[failed[i].Index]
+	written := len(r.batches)
+	if partial != nil {
+		written -= len(partial.Failed)
+		for _, f := range partial.Failed {
+			r.failed = append(r.failed, connectors.Failure{Index: r.index[f.Index], Err: f.Err})
+		}
+		slices.SortFunc(r.failed, func(a, b connectors.Failure) int { return a.Index - b.Index })
 	}
-	return &connectors.BatchError{Failed: failed}
+	s.redrive.fates[Redriven].Add(int64(written))
+	s.redrive.fates[Filtered].Add(r.filtered)
+	if len(r.failed) == 0 {
+		return nil
+	}
+	return &connectors.BatchError{Failed: r.failed}
+}
+
+// restore returns what the letters among some batches were.
+func (s *restorer) restore(batches []*connectors.Batch) (r restored) {
+	eval := s.shape.Evaluator()
+	at := -1
+	for _, b := range batches {
+		for i := range b.Messages {
+			at++
+			l, fate := FateOf(s.redrive.route, &b.Messages[i])
+			if fate != Redriven {
+				continue
+			}
+			one := &connectors.Batch{
+				Partition: l.Partition, Origin: l.Origin, Messages: []connectors.Message{l.Message}, Next: l.Message.Offset + 1,
+			}
+			passes, err := eval.Passes(one, &l.Message)
+			if err == nil && passes {
+				one.Messages[0], err = eval.Map(one, &l.Message)
+			}
+			switch {
+			case err != nil:
+				r.failed = append(r.failed, connectors.Failure{Index: at, Err: err})
+			case passes:
+				r.batches, r.index = append(r.batches, one), append(r.index, at)
+			default:
+				r.filtered++
+			}
+		}
+	}
+	return r
 }

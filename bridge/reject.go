@@ -29,7 +29,7 @@ func placeOf(b *connectors.Batch, at int) telemetry.Place {
 // disposeOf does with a message what a policy says.
 func (w *writer) disposeOf(policy Reject, b *connectors.Batch, at int, cause error) error {
 	m := &b.Messages[at]
-	w.route.tap(StageRejected, b, b.Messages[at:at+1], cause)
+	w.tapRejected(b, m, cause)
 	log := w.route.sampled.Warn().Err(cause).Str("partition", b.Partition).Int64("offset", m.Offset)
 	switch policy {
 	case Drop:
@@ -49,6 +49,13 @@ func (w *writer) disposeOf(policy Reject, b *connectors.Batch, at int, cause err
 	default:
 		log.Discard().Send()
 		return w.blocks(haltRefused, placeOf(b, at), cause)
+	}
+}
+
+// tapRejected shows a message that is rejected, as it was before its mapping.
+func (w *writer) tapRejected(b *connectors.Batch, m *connectors.Message, cause error) {
+	if w.route.taps.Load() != nil {
+		w.route.tap(StageRejected, b, []connectors.Message{*original(m)}, cause)
 	}
 }
 
@@ -126,7 +133,7 @@ func unwritten(messages []connectors.Message, err error) (left []connectors.Mess
 func (w *writer) letterOf(b *connectors.Batch, m *connectors.Message, cause error, attempts int) Letter {
 	letter := Letter{
 		Reason: reasonOf(cause), Route: w.route.cfg.Name, Partition: b.Partition, Origin: b.Origin,
-		Attempts: attempts, Time: time.Now(), Undecoded: b.Reject != nil, Message: *m,
+		Attempts: attempts, Time: time.Now(), Undecoded: b.Reject != nil, Message: *original(m),
 	}
 	if r := w.route.cfg.redrive; r != nil {
 		r.refused(&letter)

@@ -170,7 +170,7 @@ func (r *Route) open(soft, hard context.Context) (opened *run, err error) {
 		return nil, fmt.Errorf("open sink: %w", err)
 	}
 	if r.cfg.redrive != nil {
-		n.sink = &restorer{n.sink, r.cfg.redrive}
+		n.sink = &restorer{n.sink, r.cfg.redrive, r.cfg.Transform}
 	}
 	if r.cfg.DeadLetter != nil {
 		env := r.env(&deadLetterHost{sinkHost{r}}, r.cfg.DeadLetterMap)

@@ -25,6 +25,7 @@ type run struct {
 	recycler   connectors.Recycler // nil if the source is none
 	sink       connectors.Sink
 	deadLetter connectors.Sink // nil unless the reject policy needs it
+	shapers    sync.Pool       // of *shaper
 
 	soft    context.Context // ends the fetching
 	hard    context.Context // ends the writes

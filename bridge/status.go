@@ -71,6 +71,9 @@ func (r *Route) promise(s *telemetry.RouteStatus, n *run) {
 	if stale := r.cfg.Stale.String(); stale != "" {
 		s.Guarantee += "; " + stale
 	}
+	if r.cfg.Transform.Filter() != "" {
+		s.Guarantee += "; what the filter does not let pass is not written"
+	}
 	if r.cfg.WayBack != "" {
 		s.Guarantee += "; what came from there by route " + r.cfg.WayBack + " is not sent back"
 	}
@@ -186,8 +189,8 @@ func (p *partition) status(health view) (lane telemetry.LaneStatus, ok bool) {
 	if err := p.lastErr.Load(); err != nil {
 		lane.Error = *err
 	}
-	if lane.Blocker == flowcontrol.BlockerDeadLetter {
-		return lane, true
+	if lane.Blocker == flowcontrol.BlockerDeadLetter || lane.Blocker == flowcontrol.BlockerTransform {
+		return lane, true // the sink has nothing of it yet
 	}
 	switch {
 	case !health.sinkConnected:
@@ -203,7 +206,7 @@ func (p *partition) status(health view) (lane telemetry.LaneStatus, ok bool) {
 }
 
 // facts returns what the ends say of themselves, as far as it is known before they are open if n is nil:
-// the source, the sink, and the dead-letter sink if there is one.
+// the source, the sink, the dead-letter sink if there is one, and the mapping if it needs memory.
 func (r *Route) facts(n *run) []connectors.Facts {
 	all := []connectors.Facts{r.cfg.Source.Facts, r.cfg.Sink.Facts}
 	if n != nil {
@@ -211,6 +214,11 @@ func (r *Route) facts(n *run) []connectors.Facts {
 	}
 	if r.cfg.DeadLetter != nil {
 		all = append(all, r.cfg.DeadLetter.Facts)
+	}
+	if r.cfg.shapes() {
+		all = append(all, connectors.Facts{
+			Memory: r.cfg.Window.Messages * shapeMemory, MemoryFor: "1 KiB for the mapped copy of each message in flight",
+		})
 	}
 	return all
 }

@@ -16,8 +16,12 @@ import (
 // The stages at which a tap sees a message.
 const (
 	StageFetched  = "fetched"  // the source has returned it
+	StageMapped   = "mapped"   // it has passed the route's filter and is mapped; of routes that have one or the other
 	StageRejected = "rejected" // it was refused for good, or given up by an operator
 )
+
+// Stages are all of them.
+func Stages() []string { return []string{StageFetched, StageMapped, StageRejected} }
 
 const (
 	// tapRate is how many messages a second a tap shows at most: more than anybody reads.
@@ -72,8 +76,8 @@ func (b *Bridge) Tap(route string, payload bool, stages ...string) (*Tap, error)
 		return nil, err
 	}
 	for _, s := range stages {
-		if s != StageFetched && s != StageRejected {
-			return nil, fmt.Errorf("%.40q is no stage: there is %s, %s", s, StageFetched, StageRejected)
+		if !slices.Contains(Stages(), s) {
+			return nil, fmt.Errorf("%.40q is no stage: there is %s", s, strings.Join(Stages(), ", "))
 		}
 	}
 	t := &Tap{

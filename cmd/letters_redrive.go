@@ -167,6 +167,7 @@ func tellLeft(out io.Writer, of func(bridge.Fate) int64) {
 		{bridge.Undecoded, "left where they are, for the source could not decode them"},
 		{bridge.Others, "passed over, of other routes"},
 		{bridge.NoLetter, "passed over, no dead letters"},
+		{bridge.Filtered, "not written, for the route's filter does not let them pass by now"},
 	} {
 		if n := of(one.fate); n > 0 {
 			fmt.Fprintf(out, "%s: %s\n", one.what, humanize.Comma(n))
@@ -176,10 +177,17 @@ func tellLeft(out io.Writer, of func(bridge.Fate) int64) {
 
 // tellRedrive says what a redrive would do. It changes nothing.
 func (a *app) tellRedrive(ctx context.Context, l *letters, from map[string]int64, r *bridge.Redrive) error {
-	var fates [bridge.NoLetter + 1]int64
+	var fates [bridge.Filtered + 1]int64
 	causes := map[string]int{}
+	eval := l.route.Transform.Evaluator()
 	err := l.read(ctx, from, func(_ string, m *connectors.Message) error {
 		letter, fate := bridge.FateOf(l.route.Name, m)
+		if fate == bridge.Redriven {
+			passes, err := eval.Passes(&connectors.Batch{Partition: letter.Partition, Origin: letter.Origin}, &letter.Message)
+			if err == nil && !passes {
+				fate = bridge.Filtered
+			}
+		}
 		if fate == bridge.Redriven && r.Limit > 0 && fates[fate] == r.Limit {
 			return nil
 		}

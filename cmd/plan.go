@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/sluice-bridge/sluice/bridge"
+	"github.com/sluice-bridge/sluice/bridge/transform"
 	"github.com/sluice-bridge/sluice/cmd/config"
 	"github.com/sluice-bridge/sluice/connectors"
 	"github.com/sluice-bridge/sluice/telemetry"
@@ -39,7 +40,8 @@ func printPlan(w io.Writer, cfg *config.Config) error {
 	for i := range all {
 		r := &cfg.Bridge.Routes[i]
 		Introduce(w, &all[i])
-		item(w, "map", describeMap(r.Map))
+		item(w, "filter", r.Transform.Filter())
+		item(w, "map", describeMap(r.Map, r.Transform))
 		item(w, "headers", map[bool]string{true: "default", false: "none"}[r.Headers])
 		item(w, "window", fmt.Sprintf("%d messages, %s, %s", r.Window.Messages, connectors.Size(r.Window.Bytes),
 			map[bool]string{true: "adaptive", false: "static"}[r.Adaptive]))
@@ -58,7 +60,7 @@ func printPlan(w io.Writer, cfg *config.Config) error {
 	return nil
 }
 
-func describeMap(m connectors.Map) string {
+func describeMap(m connectors.Map, p *transform.Program) string {
 	var parts []string
 	add := func(name string, t *connectors.Template) {
 		if t != nil {
@@ -68,6 +70,10 @@ func describeMap(m connectors.Map) string {
 	add("subject", m.Subject)
 	add("topic", m.Topic)
 	add("key", m.Key)
+	add("partition", m.Partition)
+	if headers := p.Headers(); headers != "" {
+		parts = append(parts, "headers: "+headers)
+	}
 	return strings.Join(parts, ", ")
 }
 

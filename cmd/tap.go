@@ -45,9 +45,9 @@ func (a *app) tap() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tap ROUTE",
 		Short: "Show messages of a route as they pass",
-		Long: "Shows messages of a route as they pass: those that its source has returned and those that were rejected. It\n" +
-			"is a sample of at most 100 a second, and never holds the route up; the last line says how many were not\n" +
-			"shown. Keys, values and what headers hold are shown only where the daemon's configuration says\n" +
+		Long: "Shows messages of a route as they pass: those that its source has returned, those that have passed its filter and\n" +
+			"are mapped, where it does either, and those that were rejected. It is a sample of at most 100 a second, and never\n" +
+			"holds the route up; the last line says how many were not shown. Keys, values and what headers hold are shown only where the daemon's configuration says\n" +
 			"admin: {tap: payload}; but why one was rejected may name the subject or topic that was made of its key.",
 		Args: cobra.ExactArgs(1),
 	}
@@ -55,7 +55,7 @@ func (a *app) tap() *cobra.Command {
 	who.flags(c)
 	c.Flags().IntVar(&limit, "limit", 0, "end after so many messages; 0: not for that")
 	c.Flags().DurationVar(&duration, "duration", longestTap, "end after so long")
-	c.Flags().StringSliceVar(&stages, "stage", nil, "only at these `stages`: "+bridge.StageFetched+", "+bridge.StageRejected)
+	c.Flags().StringSliceVar(&stages, "stage", nil, "only at these `stages`: "+strings.Join(bridge.Stages(), ", "))
 	c.Flags().BoolVar(&asJSON, "json", false, "a line of JSON each, with how many have passed and were shown")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)

@@ -11,6 +11,17 @@ type Message struct {
 	Headers []Header  // in order; names may repeat
 	Time    time.Time // when the origin stored it; zero if unknown
 	Offset  int64     // its place in the partition: a Kafka offset, a stream sequence
+	// Mapped is what the route's mapping has made of the message, in the copy that a sink is given; sources leave it
+	// nil, and so it is where the mapping holds nothing but names.
+	Mapped *Mapped
+}
+
+// Mapped is what a mapping has made of one message.
+type Mapped struct {
+	// Values are those of the expressions in the route's templates, as their places are numbered; see [Template].
+	Values [][]byte
+	// Original is the message as the source returned it: what is refused is a dead letter of that.
+	Original *Message
 }
 
 // Header is one name and value of a message.

@@ -90,7 +90,7 @@ type SinkSpec struct {
 	Losses []Loss
 	Facts  Facts
 	Remote bool // as SourceSpec.Remote
-	// Maps are the keys of Map that the sink uses: subject, topic, key. A route that sets another is
+	// Maps are the keys of Map that the sink uses: subject, topic, key, partition. A route that sets another is
 	// refused, for nobody would heed it.
 	Maps []string
 	// Places name what the sink writes, as SourceSpec.Places. Named says that the sink is a Placer.
@@ -133,9 +133,10 @@ func (e *Env) Accepts(name string) bool { return slices.Contains(e.AcceptLoss, n
 
 // Map says where messages go. Nil templates mean the sink's default.
 type Map struct {
-	Subject *Template // NATS sinks
-	Topic   *Template // Kafka sinks
-	Key     *Template // Kafka sinks
+	Subject   *Template // NATS sinks
+	Topic     *Template // Kafka sinks
+	Key       *Template // Kafka sinks
+	Partition *Template // Kafka sinks: a number
 }
 
 // Validator is implemented by configurations that can be wrong. Validate reports every fault, joined,

@@ -40,10 +40,11 @@ func floors() []floor {
 		{"telemetry/...", []string{"flowcontrol", "telemetry/..."}, []string{
 			log, otel, "github.com/go-logr/logr/...", "github.com/prometheus/...", "google.golang.org/...", "golang.org/x/sync/...", "golang.org/x/sys/...",
 		}},
-		{"bridge", []string{"connectors", "flowcontrol", "telemetry"}, []string{log, otel, "golang.org/x/sync/..."}},
+		{"bridge/transform", []string{"connectors"}, []string{"github.com/expr-lang/expr/...", "github.com/tidwall/gjson"}},
+		{"bridge", []string{"bridge/transform", "connectors", "flowcontrol", "telemetry"}, []string{log, otel, "golang.org/x/sync/..."}},
 		{"cmd/demo", []string{"..."}, nil},
 		{"cmd/sluice", []string{"..."}, nil},
-		{"cmd/...", []string{"bridge", "telemetry/...", "connectors", "flowcontrol", "cmd/..."}, nil},
+		{"cmd/...", []string{"bridge/...", "telemetry/...", "connectors", "flowcontrol", "cmd/..."}, nil},
 		{"integration/...", []string{"..."}, nil},
 	}
 }

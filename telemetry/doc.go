@@ -97,6 +97,7 @@
 //	sluice.dropped.messages           {message}   counter    because the configuration says so
 //	sluice.stale.messages             {message}   counter    too old, dropped or dead-lettered as the configuration says
 //	sluice.returned.messages          {message}   counter    of a two-way bridge: came from where the sink writes, not sent back
+//	sluice.filtered.messages          {message}   counter    not written, because the route's filter does not let them pass
 //	sluice.retries                    {retry}     counter    writes tried again
 //	sluice.refetched.size             By          counter    fetched and thrown away because of a paused partition
 //	sluice.gap.messages               {message}   counter    vanished before they were read

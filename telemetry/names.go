@@ -94,6 +94,7 @@ const (
 	MetricDropped       = "sluice.dropped.messages"
 	MetricStale         = "sluice.stale.messages"
 	MetricReturned      = "sluice.returned.messages"
+	MetricFiltered      = "sluice.filtered.messages"
 	MetricRetries       = "sluice.retries"
 	MetricRefetched     = "sluice.refetched.size"
 	MetricGaps          = "sluice.gap.messages"

@@ -51,6 +51,7 @@ func readings() []reading {
 		{MetricDropped, "{message}", "Messages dropped because the configuration says so.", counter, counted(func(c *Counts) uint64 { return c.Dropped })},
 		{MetricStale, "{message}", "Messages dropped or dead-lettered because they are older than the configuration says.", counter, counted(func(c *Counts) uint64 { return c.Stale })},
 		{MetricReturned, "{message}", "Messages that came from where the sink writes and are not sent back there.", counter, counted(func(c *Counts) uint64 { return c.Returned })},
+		{MetricFiltered, "{message}", "Messages that the route's filter does not let pass.", counter, counted(func(c *Counts) uint64 { return c.Filtered })},
 		{MetricRetries, "{retry}", "Writes tried again.", counter, counted(func(c *Counts) uint64 { return c.Retries })},
 		{MetricRefetched, "By", "Fetched and thrown away because their partition is paused.", counter, counted(func(c *Counts) uint64 { return c.RefetchedBytes })},
 		{MetricGaps, "{message}", "Messages that vanished before they were read.", counter, counted(func(c *Counts) uint64 { return c.GapMessages })},

@@ -213,6 +213,7 @@ type Counts struct {
 	Dropped              uint64 `json:"dropped"`  // by on_reject: drop, or lost by a connector that says so
 	Stale                uint64 `json:"stale"`    // older than the route's stale says, dropped or dead-lettered
 	Returned             uint64 `json:"returned"` // came from where the sink writes, and are not sent back there
+	Filtered             uint64 `json:"filtered"` // not written, because the route's filter does not let them pass
 	Retries              uint64 `json:"retries"`  // writes tried again
 	RefetchedBytes       uint64 `json:"refetched_bytes"`
 	Gaps                 uint64 `json:"gaps"`

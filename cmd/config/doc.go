@@ -24,7 +24,10 @@
 //	  orders:
 //	    source: {kafka: {connection: kafka-eu, topics: orders}}
 //	    sink:   {jetstream: {connection: nats-eu, stream: ORDERS}}
-//	    map:    {subject: "orders.{{ key }}"}      # where messages go: subject, topic, key
+//	    filter: headers["env"] == "prod"          # what does not pass is acknowledged, and not written; left out: all pass
+//	    map:                                      # where messages go, and with which headers
+//	      subject: "orders.{{ key }}"             # NATS; Kafka: topic, key, partition (a number)
+//	      headers: {drop: ["x-*"], rename: {old: new}, set: {bridge: "{{ route }}"}} # in this order
 //	    headers: default                          # default | none
 //	    window: {max_messages: 8192, max_bytes: 64MiB, size: static} # adaptive: as many messages as keep the sink busy
 //	    limit:  {messages: 5000/s, bytes: 20MiB/s} # how much it fetches a second; left out: any
@@ -41,6 +44,12 @@
 //	log:      {level: info, format: auto}         # auto | console | json
 //	shutdown: {drain: 25s}
 //	telemetry: {endpoint: "http://localhost:4317"} # and more: see type Telemetry
+//
+// filter, and what stands in {{ }} in a map, are expressions, of which package bridge/transform tells; they are
+// compiled and type-checked here. One of YAML's own characters in them (: followed by a blank, # after one, a leading
+// quote or brace) needs the whole in quotes. An expression that fails of a message, such as a header that it does not
+// have, refuses the message: on_reject has it. The map of dead letters takes names only. Headers that begin with
+// Sluice-, and traceparent, cannot be dropped, renamed or set.
 //
 // A section with one key, such as source, names its connector by that key. The keys of a connection
 // are also accepted in the source's or sink's own section, where they win. `connection` may be left

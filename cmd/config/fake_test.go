@@ -74,7 +74,7 @@ func (c *fakeSink) Validate() error {
 func fakePlugin(name, kind string, losses ...connectors.Loss) connectors.Plugin {
 	maps := []string{"subject"}
 	if kind == "kafka" {
-		maps = []string{"topic", "key"}
+		maps = []string{"topic", "key", "partition"}
 	}
 	return connectors.Plugin{
 		Name: name, Connection: kind,

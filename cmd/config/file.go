@@ -72,6 +72,7 @@ type routeFile struct {
 	Sink       yaml.Node  `yaml:"sink"`                                   // where they go, likewise
 	From       string     `yaml:"from"`                                   // source as a URL, such as kafka://localhost:9092/orders
 	To         string     `yaml:"to"`                                     // sink as a URL
+	Filter     string     `yaml:"filter"`                                 // an expression; a message for which it is false is not written. Left out: all are
 	Map        mapFile    `yaml:"map"`                                    // where messages go; left out: the sink's default
 	Headers    string     `yaml:"headers" enum:"default,none"`            // default: Sluice-Origin, and key and time where they would be lost; none
 	Window     windowFile `yaml:"window"`                                 // bounds what is fetched and not yet acknowledged
@@ -84,16 +85,6 @@ type routeFile struct {
 	MaxHops    *int       `yaml:"max_hops"`                               // bridges that a message may pass; more is a loop. Default 8
 	Paused     bool       `yaml:"paused"`                                 // moves nothing until sluice resume. It changes at a reload while the route runs
 	AcceptLoss []string   `yaml:"accept_loss"`                            // losses taken by name, such as core_source
-}
-
-type mapFile struct {
-	Subject template `yaml:"subject"` // NATS: a template, such as orders.{{ key }}
-	Topic   template `yaml:"topic"`   // Kafka
-	Key     template `yaml:"key"`     // Kafka
-}
-
-func (m mapFile) compile() connectors.Map {
-	return connectors.Map{Subject: m.Subject.t, Topic: m.Topic.t, Key: m.Key.t}
 }
 
 type limitFile struct {
@@ -116,24 +107,13 @@ type retryFile struct {
 type deadLetterFile struct {
 	Sink yaml.Node `yaml:"sink"` // as a route's
 	To   string    `yaml:"to"`   // as a route's
-	Map  mapFile   `yaml:"map"`  // as a route's
+	Map  namesFile `yaml:"map"`  // as a route's, without expressions
 }
 
 // staleFile says what happens to old messages.
 type staleFile struct {
 	OlderThan connectors.Duration `yaml:"older_than"`                 // by the time that the origin stored
 	Do        string              `yaml:"do" enum:"drop,dead_letter"` // drop or dead_letter
-}
-
-// template is a connectors.Template that a file can hold. Empty: the sink's default.
-type template struct{ t *connectors.Template }
-
-func (t *template) UnmarshalText(text []byte) (err error) {
-	if len(text) == 0 {
-		return nil
-	}
-	t.t, err = connectors.ParseTemplate(string(text))
-	return err
 }
 
 // The defaults of what is not a route.

@@ -38,6 +38,7 @@ const (
 	codeLossy       = "config.lossy"
 	codeSection     = "config.section"
 	codeLoop        = "config.loop"
+	codeExpression  = "config.expression"
 	codeInclude     = "config.include"
 	codeSet         = "config.set"
 

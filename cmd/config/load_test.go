@@ -112,6 +112,49 @@ routes:
 	}
 }
 
+// TestMapping: what a filter and a map are compiled to, and that names alone stay the sinks'.
+func TestMapping(t *testing.T) {
+	c := load(t, `
+routes:
+  orders:
+    from: kafka://localhost:9092/orders
+    to: jetstream://localhost:4222/ORDERS
+    filter: headers["env"] == "prod"
+    map:
+      subject: 'orders.{{ headers["region"] ?? "eu" }}.{{ key }}'
+      headers: {drop: ["x-internal-*"], set: {bridge: "{{ route }}", n: 5}, rename: {old: new}}
+  back:
+    from: jetstream://localhost:4222/BACK
+    to: kafka://localhost:9092/back
+    map: {key: "{{ subject }}", partition: 3}
+  always:
+    from: kafka://localhost:9092/always
+    to: jetstream://localhost:4222/ALWAYS
+    filter: true
+`, nil)
+	orders, back, always := c.Bridge.Routes[0], c.Bridge.Routes[1], c.Bridge.Routes[2]
+	if back.Transform != nil || back.Map.Partition.String() != "3" || always.Transform.Filter() != "true" {
+		t.Errorf("%+v, %+v", back, always)
+	}
+	if h, want := orders.Transform.Headers(), "drop x-internal-*, rename 1, set bridge {{ route }}, set n 5"; h != want || orders.Transform.Filter() != `headers["env"] == "prod"` {
+		t.Errorf("%q, %q", h, orders.Transform.Filter())
+	}
+	m := &connectors.Message{Key: []byte("k"), Headers: []connectors.Header{
+		{Key: "env", Value: []byte("prod")}, {Key: "x-internal-id", Value: []byte("1")}, {Key: "old", Value: []byte("o")},
+	}}
+	e, b := orders.Transform.Evaluator(), &connectors.Batch{Partition: "orders/0"}
+	passes, err := e.Passes(b, m)
+	mapped, err2 := e.Map(b, m)
+	if !passes || err != nil || err2 != nil {
+		t.Fatal(passes, err, err2)
+	}
+	subject := orders.Map.Subject.Append(nil, b, &mapped, func(dst []byte, _ string, value []byte) []byte { return append(dst, value...) })
+	want := []connectors.Header{{Key: "env", Value: []byte("prod")}, {Key: "new", Value: []byte("o")}, {Key: "bridge", Value: []byte("orders")}, {Key: "n", Value: []byte("5")}}
+	if diff := cmp.Diff(want, mapped.Headers); diff != "" || string(subject) != "orders.eu.k" {
+		t.Errorf("%q\n%s", subject, diff)
+	}
+}
+
 func TestSeveralFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

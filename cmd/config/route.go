@@ -62,13 +62,14 @@ func (r *reader) route(s section) {
 	r.checkRoute(s, &f)
 
 	rc := bridge.RouteConfig{
-		Name: name, Map: f.Map.compile(), Headers: f.Headers != "none", AcceptLoss: f.AcceptLoss,
+		Name: name, Headers: f.Headers != "none", AcceptLoss: f.AcceptLoss,
 		Window:    flowcontrol.Cost{Messages: f.Window.MaxMessages, Bytes: int64(f.Window.MaxBytes)},
 		Adaptive:  f.Window.Size == "adaptive",
 		Limit:     bridge.Limit{Messages: float64(f.Limit.Messages), Bytes: float64(f.Limit.Bytes)},
 		Retry:     bridge.Retry{Initial: time.Duration(f.Retry.Initial), Max: time.Duration(f.Retry.Max)},
 		HaltOnGap: f.OnGap == "halt", Paused: f.Paused,
 	}
+	rc.Map, rc.Transform = r.mapping(s, &f)
 	if f.MaxHops != nil {
 		rc.MaxHops = *f.MaxHops
 	}
@@ -223,6 +224,9 @@ func (r *reader) unheeded(s section, keys []string, e end, sink *connectors.Sink
 	}
 	m := s.child("map", key, value, s.in(keys))
 	for _, name := range keysOf[mapFile]() {
+		if name == "headers" {
+			continue // of the bridge
+		}
 		if at, _ := find(m.value, name); at != nil && !slices.Contains(sink.Maps, name) {
 			r.add(m.doc.at(at), codeValue, "", "the connector %q does not use map.%s", e.plugin.Name, name)
 		}

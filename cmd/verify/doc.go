@@ -13,6 +13,9 @@
 //	altered    a field differs
 //	phantom    at the sink, from a position that the source does not have
 //
+// What a route filters and maps is filtered and mapped here as well, by the same expressions: a message that does not
+// pass is expected nowhere, and counted; one that does is expected with the key and the headers that it is given.
+//
 // What cannot be compared is told and is no difference: positions that the source no longer has, those
 // that the sink no longer has because it lost its beginning or keeps only the newest of each key, and what
 // was not committed when the comparison began.

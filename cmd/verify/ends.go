@@ -78,7 +78,9 @@ func (e *Ends) Close(ctx context.Context) {
 // that has committed nothing is not running, or has lost its position, and is compared up to what its sink
 // holds. It has to be asked before the sink is read.
 func OptionsFor(ctx context.Context, r *bridge.RouteConfig) (Options, error) {
-	o := Options{Route: r.Name, WayBack: r.WayBack != "", Unordered: strings.HasPrefix(r.Source.Facts.Order, "none")}
+	o := Options{
+		Route: r.Name, WayBack: r.WayBack != "", Unordered: strings.HasPrefix(r.Source.Facts.Order, "none"), Transform: r.Transform,
+	}
 	if r.Source.Positions == nil {
 		return o, nil
 	}

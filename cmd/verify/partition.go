@@ -19,7 +19,7 @@ type partition struct {
 	letters  []int64
 	index    int // in comparison.sources
 
-	gone, left, returned int64 // as in PartitionReport
+	gone, left, returned, filtered int64 // as in PartitionReport
 }
 
 // bound is the first position that is not compared, as far as that is known.

@@ -90,6 +90,9 @@ func (p *PartitionReport) print(w io.Writer) {
 	if p.Returned > 0 {
 		line("from the sink, and not sent back there: %s", messages(p.Returned))
 	}
+	if p.Filtered > 0 {
+		line("not let pass by the filter: %s", messages(p.Filtered))
+	}
 	if p.Gone > 0 {
 		line("no longer at the source: %s that the sink has", messages(p.Gone))
 	}

@@ -59,6 +59,7 @@ type PartitionReport struct {
 	Gone         int64   `json:"gone"`          // messages at the sink that are no longer at the source
 	Left         int64   `json:"left"`          // messages that may have been at the sink, which has dropped some since
 	Returned     int64   `json:"returned"`      // messages that are from the sink and were not sent back there
+	Filtered     int64   `json:"filtered"`      // messages that the route's filter does not let pass
 	DeadLettered int64   `json:"dead_lettered"` // messages
 	DeadLetters  []int64 `json:"dead_letters"`  // positions of the first of them
 	Later        int64   `json:"later"`         // positions [To, To+Later) were not to be compared
@@ -89,7 +90,7 @@ func (c *comparison) conclude() {
 	r := c.report
 	for _, p := range c.sources {
 		one := PartitionReport{
-			Partition: p.Partition, From: p.from, To: p.to, Gone: p.gone, Left: p.left, Returned: p.returned, Later: p.End - p.to,
+			Partition: p.Partition, From: p.from, To: p.to, Gone: p.gone, Left: p.left, Returned: p.returned, Filtered: p.filtered, Later: p.End - p.to,
 			DeadLettered: int64(len(p.letters)), DeadLetters: p.letters[:min(len(p.letters), c.options.Findings)],
 		}
 		if p.First > 1 {

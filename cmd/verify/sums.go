@@ -79,16 +79,19 @@ func (c *comparison) seeAtSink(p *partition, offset int64, at int, m *connectors
 // readSource reads the source once.
 func (c *comparison) readSource(ctx context.Context) error {
 	for _, p := range c.sources {
-		returned, err := c.readSourceRange(ctx, p, p.from, p.to, func(offset int64, of prints) {
+		absent, err := c.readSourceRange(ctx, p, p.from, p.to, func(offset int64, of *prints) {
+			if of == nil {
+				return
+			}
 			c.report.SourceMessages++
 			b := p.blockOf(offset, c.block)
 			b.messages++
-			b.source += c.hasher.sum(of, offset)
+			b.source += c.hasher.sum(*of, offset)
 		})
 		if err != nil {
 			return err
 		}
-		p.returned = returned
+		p.returned, p.filtered = absent.returned, absent.filtered
 	}
 	return nil
 }
@@ -102,22 +105,41 @@ func (c *comparison) returns(m *connectors.Message) bool {
 	return ok && c.places[string(origin.Partition)]
 }
 
-// readSourceRange gives prints of what the sink should hold, and counts what it should not.
-func (c *comparison) readSourceRange(ctx context.Context, p *partition, from, to int64, visit func(int64, prints)) (returned int64, err error) {
+// absent is how many messages of the source are not at the sink, because of what the route is.
+type absent struct{ returned, filtered int64 }
+
+// readSourceRange gives prints of what the sink should hold, nil of what the filter does not let pass, and counts what
+// the sink should not hold.
+func (c *comparison) readSourceRange(ctx context.Context, p *partition, from, to int64, visit func(int64, *prints)) (n absent, err error) {
 	of := &connectors.Batch{Partition: p.Partition, Origin: p.Origin}
 	err = c.ends.Source.Read(ctx, p.Partition, from, to, func(m *connectors.Message) error {
-		if c.returns(m) {
-			returned++
+		passes, fault := c.shape.Passes(of, m)
+		switch {
+		case fault == nil && !passes:
+			n.filtered++
+			visit(m.Offset, nil)
+			return nil
+		case c.returns(m):
+			n.returned++
 			return nil
 		}
-		if c.expect != nil {
-			c.expect(of, m)
+		expected := &c.expected
+		*expected = *m
+		if fault == nil { // else it was refused, and is not at the sink
+			if mapped, err := c.shape.Map(of, m); err == nil {
+				*expected = mapped
+			}
 		}
-		visit(m.Offset, c.hasher.prints(m))
+		if c.expect != nil {
+			c.expect(of, expected)
+		}
+		of := c.hasher.prints(expected)
+		visit(m.Offset, &of)
+		c.shape.Reset()
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("source: %w", err)
+		return n, fmt.Errorf("source: %w", err)
 	}
-	return returned, nil
+	return n, nil
 }

@@ -48,9 +48,11 @@ func (c *comparison) examine(ctx context.Context, group []suspect) error {
 	for _, s := range group {
 		end := min(s.begin+c.block, s.p.to)
 		s.b.table = &table{from: s.begin, entries: make([]entry, end-s.begin)}
-		if _, err := c.readSourceRange(ctx, s.p, s.begin, end, func(offset int64, of prints) {
+		if _, err := c.readSourceRange(ctx, s.p, s.begin, end, func(offset int64, of *prints) {
 			e := &s.b.table.entries[offset-s.begin]
-			e.prints, e.exists = of, true
+			if e.filtered = of == nil; !e.filtered {
+				e.prints, e.exists = *of, true
+			}
 		}); err != nil {
 			return err
 		}

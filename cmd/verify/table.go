@@ -12,7 +12,8 @@ type table struct {
 type entry struct {
 	prints
 	exists, seen bool
-	at           int // where it was seen first: the partition of the sink
+	filtered     bool // it exists, and does not pass
+	at           int  // where it was seen first: the partition of the sink
 	position     int64
 }
 
@@ -33,6 +34,9 @@ func (c *comparison) process(m *connectors.Message, at int, lanes [][]lane, late
 	e := &b.table.entries[offset-b.table.from]
 	here, there := Place{c.sinks[at].Partition, m.Offset}, Place{p.Partition, offset}
 	switch {
+	case e.filtered:
+		c.add(b, Finding{Kind: Phantom, Source: there, Sink: here, Detail: "the filter does not let it pass"})
+		return
 	case !e.exists && (p.Sparse || offset < p.now):
 		p.gone++
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-bridge/sluice/bridge/transform"
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
@@ -19,6 +20,9 @@ type Options struct {
 	Whole bool
 	// WayBack says that another route leads back: what the source has from the sink was not sent there again.
 	WayBack bool
+	// Transform is the route's filter and mapping: what does not pass is not at the sink, and what does is there as it
+	// is mapped. Nil: neither.
+	Transform *transform.Program
 	// Unordered lets order be, for routes that do not keep it.
 	Unordered bool
 	// Findings bounds how many of each kind are listed; 0: 20. All are counted.
@@ -39,9 +43,12 @@ const (
 type comparison struct {
 	ends    Ends
 	options Options
-	expect  func(*connectors.Batch, *connectors.Message)
-	hasher  *hasher
-	block   int64
+	shape   *transform.Evaluator
+	// expected is the message that is compared, as the sink should have it.
+	expected connectors.Message
+	expect   func(*connectors.Batch, *connectors.Message)
+	hasher   *hasher
+	block    int64
 
 	sources  []*partition
 	byOrigin map[string]*partition
@@ -64,7 +71,7 @@ func Compare(ctx context.Context, ends Ends, options Options) (*Report, error) {
 		options.Findings = defaultFindings
 	}
 	c := &comparison{
-		ends: ends, options: options, hasher: newHasher(),
+		ends: ends, options: options, hasher: newHasher(), shape: options.Transform.Evaluator(),
 		byOrigin: map[string]*partition{}, kin: map[string]bool{}, places: map[string]bool{},
 		report: &Report{Route: options.Route, Counts: map[Kind]int64{}, Findings: []Finding{}},
 	}

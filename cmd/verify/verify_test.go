@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-bridge/sluice/bridge/transform"
 	"github.com/sluice-bridge/sluice/connectors"
 )
 
@@ -317,6 +319,47 @@ func TestWayBack(t *testing.T) {
 	sink.parts[0].log[90].Offset, sink.parts[0].End = 91, 92
 	if r := compare(t, ends, Options{Whole: true, WayBack: true}); r.Counts[Phantom] != 1 {
 		t.Errorf("sent back: %s", r.Verdict())
+	}
+}
+
+// TestFilteredAndMapped: what the filter does not let pass is expected nowhere, and what passes is expected with the
+// headers that it is given; the same ends without that differ.
+func TestFilteredAndMapped(t *testing.T) {
+	source := sourceOf(100)
+	for i := range source.parts[0].log {
+		m := &source.parts[0].log[i]
+		m.Headers = append(slices.Clone(m.Headers), connectors.Header{Key: "tenth", Value: []byte(strconv.FormatBool(i%10 == 3))})
+	}
+	all := sinkOf(source)
+	filtered := all[13]
+	all = slices.DeleteFunc(all, func(m connectors.Message) bool {
+		o, _ := connectors.ParseOrigin(origin(&m).Value)
+		return o.Offset%10 == 3
+	})
+	for i := range all {
+		o, _ := connectors.ParseOrigin(origin(&all[i]).Value)
+		rest := slices.DeleteFunc(slices.Clone(all[i].Headers), func(h connectors.Header) bool { return h.Key == "tenth" })
+		all[i].Headers = append(rest, connectors.Header{Key: "at", Value: []byte(strconv.FormatInt(o.Offset, 10))})
+	}
+	c := transform.NewCompiler("orders")
+	if err := errors.Join(c.Filter(`headers["tenth"] != "true"`), c.Drop("tenth"), c.Set("set", "at", "{{ offset }}")); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Whole: true, Transform: c.Program()}
+	sink := &fake{parts: []part{stored("S", slices.Clone(all))}}
+	if r := compare(t, Ends{Source: source, Sink: sink}, o); !r.Equal || r.Partitions[0].Filtered != 10 || r.SourceMessages != 90 {
+		t.Errorf("%s, %d filtered, %d: %v", r.Verdict(), r.Partitions[0].Filtered, r.SourceMessages, r.Findings)
+	}
+	if r := compare(t, Ends{Source: source, Sink: sink}, Options{Whole: true}); r.Counts[Lost] != 10 || r.Counts[Altered] != 90 {
+		t.Errorf("without: %s", r.Verdict())
+	}
+	sink = &fake{parts: []part{stored("S", append(slices.Clone(all), filtered))}}
+	if r := compare(t, Ends{Source: source, Sink: sink}, o); r.Counts[Phantom] != 1 || r.Findings[0].Detail != "the filter does not let it pass" {
+		t.Errorf("one that does not pass: %s, %v", r.Verdict(), r.Findings)
+	}
+	sink = &fake{parts: []part{stored("S", all[1:])}}
+	if r := compare(t, Ends{Source: source, Sink: sink}, o); r.Counts[Lost] != 1 {
+		t.Errorf("one lost: %s", r.Verdict())
 	}
 }
 

@@ -67,6 +67,13 @@ func TestSinkTopicOrMap(t *testing.T) {
 	if _, err := Plugin().Sink(connectortest.Decode("brokers: h\ntopic: t\n"), about); !cmp.Equal(paths(err), []string{"topic"}) {
 		t.Errorf("both: %v", err)
 	}
+	about.Map = connectors.Map{}
+	for text, ok := range map[string]bool{"3": true, "{{ key }}": true, "x": false, "-1": false, "": false} {
+		about.Map.Partition, _ = connectors.ParseTemplate(text)
+		if _, err := Plugin().Sink(connectortest.Decode("brokers: h\ntopic: t\n"), about); (err == nil) != ok {
+			t.Errorf("partition %q: %v", text, err)
+		}
+	}
 }
 
 func TestSourceDefaultsAndClaims(t *testing.T) {

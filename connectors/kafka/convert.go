@@ -14,12 +14,16 @@ type mapper struct {
 	topic   string               // for all messages, or
 	topics  *connectors.Template // for each
 	key     *connectors.Template // nil: see keyOf
+	number  *connectors.Template // of the partition; nil: see partitioner
 	headers bool                 // add Sluice-Origin
 	maxHops int                  // as Env.MaxHops
 }
 
 func newMapper(c *SinkConfig, env *connectors.Env) *mapper {
-	return &mapper{topic: c.Topic, topics: env.Map.Topic, key: env.Map.Key, headers: env.Headers, maxHops: env.MaxHops}
+	return &mapper{
+		topic: c.Topic, topics: env.Map.Topic, key: env.Map.Key, number: env.Map.Partition,
+		headers: env.Headers, maxHops: env.MaxHops,
+	}
 }
 
 // hops returns how many bridges the message will have passed, 0 where nothing is added, and refuses one
@@ -72,6 +76,18 @@ func (c *mapper) topicOf(b *connectors.Batch, m *connectors.Message, dst []byte)
 			c.topics.String(), name))
 	}
 	return dst, nil
+}
+
+// partitionOf returns the partition that map.partition makes of a message, of count that topic has. scrap is used, and
+// returned as it has grown.
+func (c *mapper) partitionOf(b *connectors.Batch, m *connectors.Message, topic string, count int, scrap []byte) (int, []byte, error) {
+	scrap = c.number.Append(scrap[:0], b, m, verbatim)
+	n, ok := tailNumber(scrap)
+	if !ok || bytes.IndexByte(scrap, '/') >= 0 || n >= int64(count) {
+		return 0, scrap, connectors.Permanent(fmt.Errorf("map.partition %q makes %.100q of it: topic %s has the partitions 0 to %d",
+			c.number.String(), scrap, topic, count-1))
+	}
+	return int(n), scrap, nil
 }
 
 func verbatim(dst []byte, _ string, value []byte) []byte { return append(dst, value...) }

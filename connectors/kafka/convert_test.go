@@ -119,3 +119,24 @@ func TestTopicOf(t *testing.T) {
 		}
 	}
 }
+
+// TestPartitionOf: a number that the topic has, by a name or an expression, and nothing else.
+func TestPartitionOf(t *testing.T) {
+	for _, c := range []struct {
+		template, key string
+		want          int
+	}{
+		{"3", "", 3}, {"{{ key }}", "2", 2}, {"{{ key }}", "4", -1}, {"{{ key }}", "", -1}, {"{{ key }}", "-1", -1}, {"{{ key }}", "1/2", -1},
+		{"{{ key }}", "99999999999999999999", -1}, {"{{ partition }}", "", 1},
+	} {
+		template, err := connectors.ParseTemplate(c.template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := mapper{number: template}
+		got, _, err := m.partitionOf(&connectors.Batch{Partition: "orders/1"}, &connectors.Message{Key: []byte(c.key)}, "out", 4, nil)
+		if c.want < 0 && !connectors.IsPermanent(err) || c.want >= 0 && (err != nil || got != c.want) {
+			t.Errorf("%s with %q: %d, %v", c.template, c.key, got, err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-bridge/sluice/connectors"
@@ -48,13 +49,18 @@ func sinkSpec(c SinkConfig, about connectors.About) (*connectors.SinkSpec, error
 	case c.Topic != "" && about.Map.Topic != nil:
 		return nil, connectors.Fieldf("topic", "is set although map.topic is set too: keep one of them")
 	}
+	if p := about.Map.Partition; p != nil && p.Constant() {
+		if _, err := strconv.ParseUint(p.String(), 10, 31); err != nil {
+			return nil, fmt.Errorf("map.partition is %.40q, want the number of a partition, or an expression that gives one", p)
+		}
+	}
 	spec := &connectors.SinkSpec{
 		Open: func(_ context.Context, env connectors.Env) (connectors.Sink, error) {
 			return openSink(c, env)
 		},
 		Facts:  sinkFacts(&c, about, 0),
 		Remote: true,
-		Maps:   []string{"topic", "key"},
+		Maps:   []string{"topic", "key", "partition"},
 		Log: func(_ context.Context, env connectors.Env) (connectors.Log, error) {
 			return openSinkLog(&c, newMapper(&c, &env))
 		},

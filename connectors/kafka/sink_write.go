@@ -139,7 +139,14 @@ func (s *sink) add(w *write, b *connectors.Batch, m *connectors.Message, number 
 		return
 	}
 	it.size = int32(size)
-	it.target = topic.targets[s.partition.choose(b, m, it.key, len(topic.targets))]
+	var to int
+	if s.mapper.number == nil {
+		to = s.partition.choose(b, m, it.key, len(topic.targets))
+	} else if to, w.scrap, err = s.mapper.partitionOf(b, m, topic.meta.Name, len(topic.targets), w.scrap); err != nil {
+		w.fail(number, err)
+		return
+	}
+	it.target = topic.targets[to]
 	w.items = append(w.items, it)
 }
 

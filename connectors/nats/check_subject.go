@@ -26,6 +26,9 @@ func (s *subjects) patterns(topics []string) []string {
 				}
 				return appendValue(dst, name, []byte(topic))
 			}
+			if name == connectors.PlaceDotted {
+				return append(dst, '>')
+			}
 			return append(dst, '*')
 		}
 		all = append(all, tidy(string(s.template.Append(nil, &connectors.Batch{}, &connectors.Message{}, escape))))

@@ -49,7 +49,7 @@ func newSubjects(t *connectors.Template) (*subjects, error) {
 	if t.Constant() {
 		s.constant = sample
 	}
-	s.source = !t.Names("key", "partition", "offset")
+	s.source = !t.Names("key", "partition", "offset", connectors.PlaceExpression, connectors.PlaceDotted)
 	return s, nil
 }
 
@@ -67,10 +67,10 @@ func (s *subjects) append(dst []byte, b *connectors.Batch, m *connectors.Message
 	return dst, nil
 }
 
-// appendValue puts a value of a message into a subject. A topic or subject keeps its dots, that is,
-// may be several tokens; everything else becomes exactly one.
+// appendValue puts a value of a message into a subject. A topic or subject, and what an expression says dotted of,
+// keeps its dots, that is, may be several tokens; everything else becomes exactly one.
 func appendValue(dst []byte, name string, value []byte) []byte {
-	if name != "topic" && name != "subject" {
+	if name != "topic" && name != "subject" && name != connectors.PlaceDotted {
 		return appendToken(dst, value)
 	}
 	if plainSubject(value) {

@@ -5,6 +5,7 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,6 +26,7 @@ var (
 	sinkRefuses      = wanted{"stalled", "window.", "sink.retry"}
 	sinkThrottled    = wanted{"limited|stalled", "window.", "sink.throttled"} // a broker may keep one answer back for more than a second
 	letterRefused    = wanted{"stalled", "window.", "sink.dead_letter"}
+	mappingSlow      = wanted{"limited", "window.", "transform"}
 	commitSlow       = wanted{"limited|stalled", "uncommitted", "commit"}
 	sourceIdle       = wanted{"idle", "", ""}
 	sourceStarved    = wanted{"starved", "", ""}
@@ -36,8 +38,7 @@ var (
 	partitionAlone   = wanted{"limited|stalled", "lane", "sink.retry"}
 )
 
-// faults is the table of what can go wrong, and what is to be said of it. What there is not yet is not in it:
-// a mapping that takes time.
+// faults is the table of what can go wrong, and what is to be said of it.
 func faults() []fault {
 	const both = "k2j j2k"
 	return []fault{
@@ -73,6 +74,10 @@ func faults() []fault {
 			{"slow", (*trial).slowCommit, commitSlow},
 			{"and sink frozen", (*trial).freezeFull, sinkFrozen},
 		}, after: (*trial).thaw},
+		{name: "slow mapping", ways: both, extra: slowMapping, steps: []step{
+			{"slow", func(*trial) {}, mappingSlow},
+			{"and sink frozen", (*trial).freeze, sinkFrozen},
+		}, after: (*trial).thaw},
 		{name: "operator", ways: both, steps: []step{
 			{"paused", (*trial).pause, operatorPaused},
 			{"and sink frozen", (*trial).freeze, operatorPaused},
@@ -98,6 +103,12 @@ func faults() []fault {
 			{"and sink killed", (*trial).cut, routeHalted},
 		}},
 	}
+}
+
+// slowMapping is a filter that every message passes, after more than a millisecond of work.
+func slowMapping(*trial) string {
+	one := fmt.Sprintf(`not (headers["%s"] matches "([A-Za-z0-9/-]{0,30}){0,30}#")`, truth.IDHeader)
+	return fmt.Sprintf("    filter: '%s'\n", strings.Join([]string{one, one, one}, " and "))
 }
 
 func (tr *trial) pause() {

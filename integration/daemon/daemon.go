@@ -145,6 +145,7 @@ type Route struct {
 		DeadLettered int64 `json:"dead_lettered"`
 		Dropped      int64
 		Returned     int64
+		Filtered     int64
 		Stale        int64
 		Retries      int64
 		Crossings    int64
