@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -367,6 +368,27 @@ func TestNothingIsTold(t *testing.T) {
 		})
 		if err == nil || strings.Contains(err.Error(), "CANARY") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestLentMemory: what is kept of a message for the next is a copy. Sources write over the memory of a message that is
+// done with, its subject's too, while the next is looked at.
+func TestLentMemory(t *testing.T) {
+	p, _ := program(t, `subject == "orders" && topic == "orders" && key == "orders" && headers["x"] == "orders"`)
+	e := p.Evaluator()
+	lent := []byte("orders")
+	m := &connectors.Message{
+		Subject: unsafe.String(&lent[0], len(lent)), Key: lent, Headers: []connectors.Header{{Key: "x", Value: lent}},
+	}
+	if passes, err := e.Passes(batch(), m); err != nil || !passes {
+		t.Fatal(passes, err)
+	}
+	e.Reset()
+	copy(lent, "//////")
+	for _, name := range p.first {
+		if kept := e.texts[name]; kept == nil || kept.text != "orders" || kept.value != any("orders") {
+			t.Errorf("%s: %+v", name, kept)
 		}
 	}
 }
