@@ -34,8 +34,16 @@ type shaper struct {
 }
 
 // writeShaped filters, maps and writes what is in batches until it is done. What it makes of messages it holds no
-// longer: lanes share the memory.
+// longer: lanes share the memory. What the route does not write anyway is taken out before: nothing that the mapping
+// misses in it is a reason to refuse it.
 func (w *writer) writeShaped() error {
+	if len(w.batches) == 0 {
+		return nil // the operator gave up the only message
+	}
+	w.p.oldest.Store(oldestOf(w.flights[0], &w.batches[0].Messages[0]))
+	if err := w.sift(time.Now()); err != nil {
+		return err
+	}
 	s, _ := w.shapers.Get().(*shaper)
 	if s == nil {
 		s = &shaper{eval: w.route.cfg.Transform.Evaluator()}

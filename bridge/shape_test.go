@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -404,6 +405,38 @@ func TestFilteredPosition(t *testing.T) {
 		moves, err := s.SetPosition(t.Context(), "orders", PositionOrder{To: "sink", DryRun: true})
 		if err != nil || len(moves) != 1 || moves[0].After != 100 || sink.Written() != 75 {
 			t.Errorf("%+v, %v; %d written", moves, err, sink.Written())
+		}
+		s.end()
+	})
+}
+
+// TestShapeReturned: what has come back by the other route of a two-way bridge, and what is stale, is not written whatever
+// the mapping would make of it, so that what the mapping misses in it refuses nothing.
+func TestShapeReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink := connectortest.NewTopic("orders", 1, connectortest.WithBatch(7)), &addressed{}
+		for i := range 60 {
+			m := to(fmt.Sprint(i), "eu")
+			m.Time = time.Now()
+			switch i % 3 {
+			case 1:
+				m = to(fmt.Sprint(i), "", connectors.Header{Key: connectors.OriginHeader, Value: []byte("nats:c/ORDERS/1;hops=1")})
+			case 2:
+				m = to(fmt.Sprint(i), "")
+				m.Time = time.Now().Add(-48 * time.Hour)
+			}
+			source.Put(0, m)
+		}
+		rc := between(source, connectortest.NewTopic("out", 0))
+		rc.WayBack, rc.Sink, rc.Stale = "back", placedSink(sink.spec(), new(atomic.Bool)), Stale{OlderThan: 24 * time.Hour}
+		s := start(t, shaped(t, rc, `headers["to"] != "nowhere"`))
+		s.until("committed or halted", func(r *Route) bool { return source.CommittedSum() == 60 || r.Status().Halted != nil })
+		status := s.Status()[0]
+		if c := status.Counts; status.Halted != nil || c.Returned != 20 || c.Stale != 20 || c.AcknowledgedMessages != 60 || len(sink.taken()) != 20 {
+			t.Errorf("%+v, %d written, halted %+v", c, len(sink.taken()), status.Halted)
+		}
+		if w := status.Window; w.Messages != 0 || w.Bytes != 0 {
+			t.Errorf("the window holds %+v", w)
 		}
 		s.end()
 	})
