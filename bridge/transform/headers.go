@@ -131,7 +131,8 @@ func (h *headers) apply(list []connectors.Header, values []byte, b *connectors.B
 
 func (h *headers) drops(name string) bool {
 	for _, pattern := range h.drop {
-		if matched, _ := path.Match(pattern, name); matched { // its error is one of the pattern, which was checked
+		// To path.Match a slash is no character like others. Its error is one of the pattern, which was checked.
+		if matched, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(name, "/", "\x00")); matched {
 			return true
 		}
 	}

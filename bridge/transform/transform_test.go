@@ -392,3 +392,23 @@ func TestLentMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestDrop: * stands for any characters, those that mean something to paths among them.
+func TestDrop(t *testing.T) {
+	for pattern, names := range map[string][]string{
+		"internal*": {"internal", "internal/token", "internal/a/b", "internal-x"}, "*/token": {"a/token", "a/b/token"}, "a?b": {"a/b", "a.b"}, "a/b": {"a/b"}, "[^x]y": {"/y", "zy"},
+	} {
+		c := NewCompiler("r")
+		if err := c.Drop(pattern); err != nil {
+			t.Fatal(err)
+		}
+		m := &connectors.Message{Headers: []connectors.Header{{Key: "other"}}}
+		for _, name := range names {
+			m.Headers = append(m.Headers, connectors.Header{Key: name})
+		}
+		mapped, err := c.Program().Evaluator().Map(batch(), m)
+		if err != nil || len(mapped.Headers) != 1 {
+			t.Errorf("drop %q leaves %v, %v", pattern, mapped.Headers, err)
+		}
+	}
+}
