@@ -116,7 +116,10 @@ func (e *Evaluator) Map(b *connectors.Batch, m *connectors.Message) (connectors.
 	out.Mapped = &e.mapped[len(e.mapped)-1]
 	if !p.header.none() {
 		start := len(e.headers)
-		e.headers, e.values = p.header.apply(e.headers, e.values, b, &out)
+		var err error
+		if e.headers, e.values, err = p.header.apply(e.headers, e.values, b, &out); err != nil {
+			return *m, err
+		}
 		out.Headers = e.headers[start:len(e.headers):len(e.headers)]
 	}
 	return out, nil

@@ -412,3 +412,18 @@ func TestDrop(t *testing.T) {
 		}
 	}
 }
+
+// TestLongHeaders: a header that is set is bounded where it is made of names, too: keys may have many megabytes.
+func TestLongHeaders(t *testing.T) {
+	for key, refused := range map[int]bool{maxText / 2: false, maxText/2 + 1: true, 1 << 20: true} {
+		c := NewCompiler("r")
+		if err := c.Set("map.headers.set.x", "x", "{{ key }}{{ key }}"); err != nil {
+			t.Fatal(err)
+		}
+		e, m := c.Program().Evaluator(), message()
+		m.Key = make([]byte, key)
+		if _, err := e.Map(batch(), m); connectors.IsPermanent(err) != refused || e.Made() > maxText || cap(e.values) > 3*maxText {
+			t.Errorf("a key of %d bytes: %v, %d made in %d", key, err, e.Made(), cap(e.values))
+		}
+	}
+}
