@@ -106,8 +106,10 @@ func (w *writer) shape() error {
 // shapeBatch does so with what is left of a batch, and reports whether enough is ready before its end.
 func (w *writer) shapeBatch(b *connectors.Batch, f *flight, until time.Time) (full bool, err error) {
 	s := w.shaper
-	w.p.oldest.Store(oldestOf(f, &b.Messages[s.in]))
 	first, refused, filtered := len(s.messages), 0, 0
+	if first == 0 { // else those that are ready are older
+		w.p.oldest.Store(oldestOf(f, &b.Messages[s.in]))
+	}
 	for s.in < len(b.Messages) && !full {
 		m := &b.Messages[s.in]
 		var mapped connectors.Message

@@ -441,3 +441,37 @@ func TestShapeReturned(t *testing.T) {
 		s.end()
 	})
 }
+
+// TestShapeOldest: while what a mapping refuses cannot be dead-lettered, the lane's oldest message is the first that is
+// not done with, be it mapped already.
+func TestShapeOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, sink, away := connectortest.NewTopic("orders", 1, connectortest.WithBatch(5)), &addressed{}, on()
+		for i := range 20 {
+			where := "eu"
+			if i == 12 {
+				where = ""
+			}
+			source.Put(0, to(fmt.Sprint(i), where))
+		}
+		rc := between(source, connectortest.NewTopic("out", 0))
+		rc.Sink, rc.OnReject = sink.spec(), DeadLetter
+		rc.DeadLetter = connectortest.FaultySink(connectortest.NewTopic("dead", 0).SinkSpec(), func([]*connectors.Batch) connectortest.Fault {
+			if away.Load() {
+				return connectortest.Fault{Err: errNo}
+			}
+			return connectortest.Fault{}
+		})
+		s := start(t, shaped(t, rc, "true"))
+		s.until("refused", func(r *Route) bool {
+			all := r.Status().InFlight
+			return len(all) == 1 && strings.Contains(all[0].Error, "dead-letter sink")
+		})
+		if lane := s.Status()[0].InFlight[0]; lane.Messages != 20 || lane.Offset != 0 {
+			t.Errorf("%+v", lane)
+		}
+		away.Store(false)
+		s.until("committed", func(*Route) bool { return source.CommittedSum() == 20 })
+		s.end()
+	})
+}
