@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -211,7 +212,8 @@ func TestShapeRefused(t *testing.T) {
 			}
 			reasons = append(reasons, fmt.Sprint(l.Message.Offset, " ", l.Reason))
 		}
-		want := []string{"7 map.subject `headers[\"to\"]`: it gives nothing; write ?? and what to take then behind it", "3 no", "11 no"}
+		slices.Sort(reasons) // which is first depends on how many batches a Write has
+		want := []string{"11 no", "3 no", "7 map.subject `headers[\"to\"]`: it gives nothing; write ?? and what to take then behind it"}
 		if diff := cmp.Diff(want, reasons); diff != "" {
 			t.Error(diff)
 		}
@@ -467,7 +469,7 @@ func TestShapeOldest(t *testing.T) {
 			all := r.Status().InFlight
 			return len(all) == 1 && strings.Contains(all[0].Error, "dead-letter sink")
 		})
-		if lane := s.Status()[0].InFlight[0]; lane.Messages != 20 || lane.Offset != 0 {
+		if lane := s.Status()[0].InFlight[0]; lane.Messages+lane.Offset != 20 { // nothing behind it is done with
 			t.Errorf("%+v", lane)
 		}
 		away.Store(false)
