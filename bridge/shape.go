@@ -34,8 +34,16 @@ type shaper struct {
 }
 
 // writeShaped filters, maps and writes what is in batches until it is done. What it makes of messages it holds no
-// longer: lanes share the memory.
+// longer: lanes share the memory. What the route does not write anyway is taken out before: nothing that the mapping
+// misses in it is a reason to refuse it.
 func (w *writer) writeShaped() error {
+	if len(w.batches) == 0 {
+		return nil // the operator gave up the only message
+	}
+	w.p.oldest.Store(oldestOf(w.flights[0], &w.batches[0].Messages[0]))
+	if err := w.sift(time.Now()); err != nil {
+		return err
+	}
 	s, _ := w.shapers.Get().(*shaper)
 	if s == nil {
 		s = &shaper{eval: w.route.cfg.Transform.Evaluator()}
@@ -98,8 +106,10 @@ func (w *writer) shape() error {
 // shapeBatch does so with what is left of a batch, and reports whether enough is ready before its end.
 func (w *writer) shapeBatch(b *connectors.Batch, f *flight, until time.Time) (full bool, err error) {
 	s := w.shaper
-	w.p.oldest.Store(oldestOf(f, &b.Messages[s.in]))
 	first, refused, filtered := len(s.messages), 0, 0
+	if first == 0 { // else those that are ready are older
+		w.p.oldest.Store(oldestOf(f, &b.Messages[s.in]))
+	}
 	for s.in < len(b.Messages) && !full {
 		m := &b.Messages[s.in]
 		var mapped connectors.Message

@@ -183,13 +183,13 @@ func (a *app) tellRedrive(ctx context.Context, l *letters, from map[string]int64
 	err := l.read(ctx, from, func(_ string, m *connectors.Message) error {
 		letter, fate := bridge.FateOf(l.route.Name, m)
 		if fate == bridge.Redriven {
+			if r.Limit > 0 && fates[bridge.Redriven]+fates[bridge.Filtered] == r.Limit {
+				return nil
+			}
 			passes, err := eval.Passes(&connectors.Batch{Partition: letter.Partition, Origin: letter.Origin}, &letter.Message)
 			if err == nil && !passes {
 				fate = bridge.Filtered
 			}
-		}
-		if fate == bridge.Redriven && r.Limit > 0 && fates[fate] == r.Limit {
-			return nil
 		}
 		fates[fate]++
 		if fate == bridge.Redriven && len(causes) < maxCauses {

@@ -171,6 +171,17 @@ func TestDeadLettersAreRedriven(t *testing.T) {
 	}
 }
 
+// TestRedriveFilters: what a redrive would do is what it does, where the filter has changed since and a limit is given.
+func TestRedriveFilters(t *testing.T) {
+	r := newRefusing(t)
+	r.fill()
+	r.refuse()
+	r.config = write(t, strings.Replace(mustRead(t, r.config), "    on_reject:", "    filter: key != \"key 4\"\n    on_reject:", 1))
+	left := "not written, for the route's filter does not let them pass by now: 1"
+	has(t, r.letters(0, "redrive", "a", "--limit", "2"), "would redrive 1 dead letter of a", left)
+	has(t, r.letters(0, "redrive", "a", "--limit", "2", "--yes"), "redriven: 1 dead letter of a", left)
+}
+
 // TestRedriveHalts: a redrive whose letters can go nowhere ends, says why, and goes on there.
 func TestRedriveHalts(t *testing.T) {
 	r := newRefusing(t)

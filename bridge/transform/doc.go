@@ -30,9 +30,9 @@
 // # Bounds
 //
 // An expression has at most 4 KiB and 256 nodes, and is given memory for a million of the language's units. A text
-// that it reads is at most 64 KiB, a value that json reads 1 MiB, and what it makes 4 KiB: a message with more is
-// refused. So is one of which an expression asks for what is not there (nil in a template, tokens[9]), or that gives
-// something else than is wanted: the route's on_reject has it, with the reason.
+// that it reads is at most 64 KiB, a value that json reads 1 MiB, and what it makes 4 KiB; a header is set to 64 KiB at
+// most: a message with more is refused. So is one of which an expression asks for what is not there (nil in a
+// template, tokens[9]), or that gives something else than is wanted: the route's on_reject has it, with the reason.
 //
 // # What it costs
 //

@@ -116,7 +116,10 @@ func (e *Evaluator) Map(b *connectors.Batch, m *connectors.Message) (connectors.
 	out.Mapped = &e.mapped[len(e.mapped)-1]
 	if !p.header.none() {
 		start := len(e.headers)
-		e.headers, e.values = p.header.apply(e.headers, e.values, b, &out)
+		var err error
+		if e.headers, e.values, err = p.header.apply(e.headers, e.values, b, &out); err != nil {
+			return *m, err
+		}
 		out.Headers = e.headers[start:len(e.headers):len(e.headers)]
 	}
 	return out, nil
@@ -207,7 +210,7 @@ func (e *Evaluator) load(names []string, b *connectors.Batch, m *connectors.Mess
 	for _, name := range names {
 		switch name {
 		case "topic", "subject":
-			e.env[name] = textOf(e, name, m.Subject)
+			e.env[name] = e.textOf(name, []byte(m.Subject)) // no copy
 		case "tokens":
 			e.env[name] = strings.Split(m.Subject, ".")
 		case "partition":
@@ -218,7 +221,7 @@ func (e *Evaluator) load(names []string, b *connectors.Batch, m *connectors.Mess
 			if len(m.Key) > maxText {
 				return tooLong("the key has %d bytes, expressions read at most %d", len(m.Key), maxText)
 			}
-			e.env[name] = textOf(e, name, m.Key)
+			e.env[name] = e.textOf(name, m.Key)
 		case "time":
 			e.env[name] = m.Time.UTC()
 		case "size":
@@ -235,7 +238,7 @@ func (e *Evaluator) load(names []string, b *connectors.Batch, m *connectors.Mess
 			case len(value) > maxText:
 				return tooLong("the header %.100q has %d bytes, expressions read at most %d", header, len(value), maxText)
 			default:
-				e.env[name] = textOf(e, name, value)
+				e.env[name] = e.textOf(name, value)
 			}
 		}
 	}
@@ -246,8 +249,10 @@ func tooLong(format string, args ...any) error {
 	return connectors.Permanent(fmt.Errorf("filter and map: "+format, args...))
 }
 
-// textOf returns a text as expressions want it. A short one that is that of the message before costs nothing.
-func textOf[T string | []byte](e *Evaluator, name string, value T) any {
+// textOf returns a text as expressions want it. A short one that is that of the message before costs nothing. It is
+// always a copy: value is of memory that the source uses again once the message is done with, and may be a
+// subject's, which looks like any string.
+func (e *Evaluator) textOf(name string, value []byte) any {
 	const short = 256
 	t := e.texts[name]
 	switch {

@@ -104,8 +104,10 @@ func (c *Compiler) Set(what, name, text string) error {
 }
 
 // apply appends the headers of a message to list, as they are to be. values has the bytes of those that are set;
-// both are returned as they have grown.
-func (h *headers) apply(list []connectors.Header, values []byte, b *connectors.Batch, m *connectors.Message) ([]connectors.Header, []byte) {
+// both are returned as they have grown. The error is Permanent.
+func (h *headers) apply(
+	list []connectors.Header, values []byte, b *connectors.Batch, m *connectors.Message,
+) ([]connectors.Header, []byte, error) {
 	for i := range m.Headers {
 		one := m.Headers[i]
 		if !protected(one.Key) {
@@ -122,16 +124,23 @@ func (h *headers) apply(list []connectors.Header, values []byte, b *connectors.B
 		list = append(list, one)
 	}
 	for i := range h.set {
-		start := len(values)
-		values = h.set[i].value.Append(values, b, m, verbatim)
-		list = append(list, connectors.Header{Key: h.set[i].name, Value: values[start:len(values):len(values)]})
+		set, start := &h.set[i], len(values)
+		if len(m.Key) > maxText && set.value.Names("key") {
+			return list, values, tooLong("the key has %d bytes, a header is set to at most %d", len(m.Key), maxText)
+		}
+		values = set.value.Append(values, b, m, verbatim)
+		if n := len(values) - start; n > maxText {
+			return list, values[:start], tooLong("the header %s is to be set to %d bytes, the limit is %d", set.name, n, maxText)
+		}
+		list = append(list, connectors.Header{Key: set.name, Value: values[start:len(values):len(values)]})
 	}
-	return list, values
+	return list, values, nil
 }
 
 func (h *headers) drops(name string) bool {
 	for _, pattern := range h.drop {
-		if matched, _ := path.Match(pattern, name); matched { // its error is one of the pattern, which was checked
+		// To path.Match a slash is no character like others. Its error is one of the pattern, which was checked.
+		if matched, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(name, "/", "\x00")); matched {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -367,6 +368,62 @@ func TestNothingIsTold(t *testing.T) {
 		})
 		if err == nil || strings.Contains(err.Error(), "CANARY") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestLentMemory: what is kept of a message for the next is a copy. Sources write over the memory of a message that is
+// done with, its subject's too, while the next is looked at.
+func TestLentMemory(t *testing.T) {
+	p, _ := program(t, `subject == "orders" && topic == "orders" && key == "orders" && headers["x"] == "orders"`)
+	e := p.Evaluator()
+	lent := []byte("orders")
+	m := &connectors.Message{
+		Subject: unsafe.String(&lent[0], len(lent)), Key: lent, Headers: []connectors.Header{{Key: "x", Value: lent}},
+	}
+	if passes, err := e.Passes(batch(), m); err != nil || !passes {
+		t.Fatal(passes, err)
+	}
+	e.Reset()
+	copy(lent, "//////")
+	for _, name := range p.first {
+		if kept := e.texts[name]; kept == nil || kept.text != "orders" || kept.value != any("orders") {
+			t.Errorf("%s: %+v", name, kept)
+		}
+	}
+}
+
+// TestDrop: * stands for any characters, those that mean something to paths among them.
+func TestDrop(t *testing.T) {
+	for pattern, names := range map[string][]string{
+		"internal*": {"internal", "internal/token", "internal/a/b", "internal-x"}, "*/token": {"a/token", "a/b/token"}, "a?b": {"a/b", "a.b"}, "a/b": {"a/b"}, "[^x]y": {"/y", "zy"},
+	} {
+		c := NewCompiler("r")
+		if err := c.Drop(pattern); err != nil {
+			t.Fatal(err)
+		}
+		m := &connectors.Message{Headers: []connectors.Header{{Key: "other"}}}
+		for _, name := range names {
+			m.Headers = append(m.Headers, connectors.Header{Key: name})
+		}
+		mapped, err := c.Program().Evaluator().Map(batch(), m)
+		if err != nil || len(mapped.Headers) != 1 {
+			t.Errorf("drop %q leaves %v, %v", pattern, mapped.Headers, err)
+		}
+	}
+}
+
+// TestLongHeaders: a header that is set is bounded where it is made of names, too: keys may have many megabytes.
+func TestLongHeaders(t *testing.T) {
+	for key, refused := range map[int]bool{maxText / 2: false, maxText/2 + 1: true, 1 << 20: true} {
+		c := NewCompiler("r")
+		if err := c.Set("map.headers.set.x", "x", "{{ key }}{{ key }}"); err != nil {
+			t.Fatal(err)
+		}
+		e, m := c.Program().Evaluator(), message()
+		m.Key = make([]byte, key)
+		if _, err := e.Map(batch(), m); connectors.IsPermanent(err) != refused || e.Made() > maxText || cap(e.values) > 3*maxText {
+			t.Errorf("a key of %d bytes: %v, %d made in %d", key, err, e.Made(), cap(e.values))
 		}
 	}
 }

@@ -60,11 +60,7 @@ func (t *plainTemplate) UnmarshalText(text []byte) (err error) {
 // mapping compiles the filter and the map of a route.
 func (r *reader) mapping(s section, f *routeFile) (m connectors.Map, p *transform.Program) {
 	c := transform.NewCompiler(s.key.Value)
-	if f.Filter != "" {
-		r.expression(s, "filter", c.Filter(f.Filter))
-	} else if key, value := find(s.value, "filter"); key != nil && !r.has(s.doc.at(value)) {
-		r.add(s.doc.at(key), codeMissing, `such as filter: headers["env"] == "prod"; or leave the key out`, "the filter is empty")
-	}
+	r.filter(s, f.Filter, c)
 	compile := func(name string, t template) *connectors.Template {
 		if t.text == "" {
 			return nil
@@ -80,6 +76,20 @@ func (r *reader) mapping(s section, f *routeFile) (m connectors.Map, p *transfor
 	}
 	r.mapHeaders(s, &f.Map.Headers, c)
 	return m, c.Program()
+}
+
+// filter compiles the filter of a route.
+func (r *reader) filter(s section, text string, c *transform.Compiler) {
+	key, value := find(s.value, "filter")
+	switch {
+	case value != nil && strings.HasPrefix(value.Tag, "!") && !strings.HasPrefix(value.Tag, "!!"):
+		r.add(s.doc.at(value), codeValue, "write not in its place, or put the whole in quotes",
+			"to YAML a ! at the beginning is no part of the text: the filter would be without it")
+	case text != "":
+		r.expression(s, "filter", c.Filter(text))
+	case key != nil && !r.has(s.doc.at(value)):
+		r.add(s.doc.at(key), codeMissing, `such as filter: headers["env"] == "prod"; or leave the key out`, "the filter is empty")
+	}
 }
 
 // mapHeaders compiles what a map does to headers.

@@ -113,14 +113,14 @@ type absent struct{ returned, filtered int64 }
 func (c *comparison) readSourceRange(ctx context.Context, p *partition, from, to int64, visit func(int64, *prints)) (n absent, err error) {
 	of := &connectors.Batch{Partition: p.Partition, Origin: p.Origin}
 	err = c.ends.Source.Read(ctx, p.Partition, from, to, func(m *connectors.Message) error {
+		if c.returns(m) {
+			n.returned++
+			return nil
+		}
 		passes, fault := c.shape.Passes(of, m)
-		switch {
-		case fault == nil && !passes:
+		if fault == nil && !passes {
 			n.filtered++
 			visit(m.Offset, nil)
-			return nil
-		case c.returns(m):
-			n.returned++
 			return nil
 		}
 		expected := &c.expected

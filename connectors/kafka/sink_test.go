@@ -259,3 +259,40 @@ func TestSinkWriteEndsWithItsContext(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+// A partition that map.partition asks for may be newer than what the sink knows of the topic: it asks before it refuses.
+func TestSinkPartitionMapped(t *testing.T) {
+	t.Parallel()
+	cluster := newCluster(t, kfake.SeedTopics(2, "t"))
+	s, _ := openTestSink(t, cluster.ListenAddrs(), "t", func(_ *SinkConfig, e *connectors.Env) {
+		e.Map.Partition, _ = connectors.ParseTemplate("{{ key }}")
+	})
+	write := func(first int64, keys ...string) error {
+		var messages []connectors.Message
+		for _, key := range keys {
+			messages = append(messages, connectors.Message{Key: []byte(key), Value: []byte(key)})
+		}
+		return s.Write(testContext(t), []*connectors.Batch{batchOf("S", first, messages...)})
+	}
+	if err := write(0, "1", "0"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin(t, cluster).CreatePartitions(t.Context(), 2, "t"); err != nil {
+		t.Fatal(err)
+	}
+	var failed *connectors.BatchError
+	err := write(2, "3", "4", "2", "x", "3")
+	if !errors.As(err, &failed) || len(failed.Failed) != 2 || failed.Failed[0].Index != 1 || failed.Failed[1].Index != 3 {
+		t.Fatalf("err = %v", err)
+	}
+	for _, f := range failed.Failed {
+		if !connectors.IsPermanent(f.Err) || !strings.Contains(f.Err.Error(), "topic t has the partitions 0 to 3") {
+			t.Error(f.Err)
+		}
+	}
+	for _, r := range readAll(t, cluster.ListenAddrs(), 5, "t") {
+		if string(r.Value) != fmt.Sprint(r.Partition) {
+			t.Errorf("%s is in partition %d", r.Value, r.Partition)
+		}
+	}
+}

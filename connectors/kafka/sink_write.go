@@ -19,6 +19,7 @@ type write struct {
 	scrap  []byte
 	now    int64 // milliseconds: the time of messages that have none
 	failed []connectors.Failure
+	grown  map[string]error // topics that were asked for new partitions, and why that failed
 
 	finished chan struct{} // capacity 1: all parts are done
 
@@ -58,7 +59,7 @@ func (w *write) reset() {
 	clear(w.failed)
 	w.items, w.order, w.parts, w.failed = w.items[:0], w.order[:0], w.parts[:0], w.failed[:0]
 	w.arena, w.scrap = w.arena[:0], w.scrap[:0]
-	w.left, w.encoding, w.abandoned, w.released = 0, 0, false, nil
+	w.left, w.encoding, w.abandoned, w.released, w.grown = 0, 0, false, nil, nil
 }
 
 // route fills w: it maps every message and finds its target. A message that cannot be mapped, or whose
@@ -98,7 +99,7 @@ func (s *sink) route(ctx context.Context, w *write, batches []*connectors.Batch)
 					topics = s.producer.known()
 				}
 			}
-			s.add(w, b, m, number, topic)
+			s.add(ctx, w, b, m, number, topic)
 		}
 	}
 	w.group()
@@ -116,7 +117,7 @@ func (s *sink) discover(ctx context.Context, name string, unknown map[string]err
 }
 
 // add puts a message into w.
-func (s *sink) add(w *write, b *connectors.Batch, m *connectors.Message, number int32, topic *sinkTopic) {
+func (s *sink) add(ctx context.Context, w *write, b *connectors.Batch, m *connectors.Message, number int32, topic *sinkTopic) {
 	hops, err := s.mapper.hops(b, m)
 	if err != nil {
 		w.fail(number, err)
@@ -139,15 +140,44 @@ func (s *sink) add(w *write, b *connectors.Batch, m *connectors.Message, number 
 		return
 	}
 	it.size = int32(size)
-	var to int
-	if s.mapper.number == nil {
-		to = s.partition.choose(b, m, it.key, len(topic.targets))
-	} else if to, w.scrap, err = s.mapper.partitionOf(b, m, topic.meta.Name, len(topic.targets), w.scrap); err != nil {
+	if it.target, err = s.targetOf(ctx, w, &it, topic); err != nil {
 		w.fail(number, err)
 		return
 	}
-	it.target = topic.targets[to]
 	w.items = append(w.items, it)
+}
+
+// targetOf returns the partition of a message. Before one is refused that the topic is not known to have, the cluster
+// is asked, once a Write: the partition may be new.
+func (s *sink) targetOf(ctx context.Context, w *write, it *item, topic *sinkTopic) (*target, error) {
+	if s.mapper.number == nil {
+		return topic.targets[s.partition.choose(it.batch, it.message, it.key, len(topic.targets))], nil
+	}
+	name := topic.meta.Name
+	failure, asked := w.grown[name]
+	if failure != nil {
+		return nil, failure // whatever it is: what is behind one that failed may be for the same partition
+	}
+	n, err := 0, error(nil)
+	if n, w.scrap, err = s.mapper.partitionOf(it.batch, it.message, name, len(topic.targets), w.scrap); err == nil {
+		return topic.targets[n], nil
+	}
+	if !asked {
+		_, failure = s.producer.learn(ctx, name)
+		if w.grown == nil {
+			w.grown = map[string]error{}
+		}
+		if w.grown[name] = failure; failure != nil {
+			return nil, failure
+		}
+	}
+	if now := s.producer.known()[name]; len(now.targets) > len(topic.targets) {
+		topic = now
+	}
+	if n, w.scrap, err = s.mapper.partitionOf(it.batch, it.message, name, len(topic.targets), w.scrap); err != nil {
+		return nil, err
+	}
+	return topic.targets[n], nil
 }
 
 func (w *write) fail(number int32, err error) {
