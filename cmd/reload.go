@@ -113,10 +113,11 @@ type reloader struct {
 	closed func() bool   // the daemon drains
 	turn   chan struct{} // capacity 1: who holds it reloads
 
-	mu   sync.Mutex
-	cfg  *config.Config // that holds
-	seen stamps         // of the files that were read last, whether they were right or not
-	last *telemetry.ReloadStatus
+	mu    sync.Mutex
+	cfg   *config.Config // that holds
+	tried *config.Config // that was read last, whether it was right or not
+	seen  stamps         // of the files of both, as they were then
+	last  *telemetry.ReloadStatus
 }
 
 // reload reads the configuration again and has it hold, or changes nothing. Of two the later waits for its turn, until
@@ -140,16 +141,13 @@ func (r *reloader) attempt(by bridge.Operator) (*bridge.Reloaded, error) {
 	case r.read == nil:
 		return nil, errors.New("the daemon runs by --from and --to: there is no file to read again. Give it one with -c FILE")
 	}
-	r.mu.Lock()
-	holds := r.cfg
-	r.mu.Unlock()
-	seen := stampsOf(holds.Watched())
+	holds, seen := r.config(), stampsOf(r.watched())
 	cfg, err := r.read()
 	if cfg != nil {
 		seen.add(cfg.Watched())
 	}
 	r.mu.Lock()
-	r.seen = seen
+	r.tried, r.seen = cfg, seen
 	r.mu.Unlock()
 	if findings := (config.Findings)(nil); err != nil && !errors.As(err, &findings) {
 		return nil, fmt.Errorf("nothing was changed: %w", err)

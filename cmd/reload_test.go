@@ -248,10 +248,36 @@ func TestWatchSettles(t *testing.T) {
 		{"1", "1", "", ""}, {"2", "1", "", ""}, {"3", "1", "", ""}, {"3", "1", "a", ""}, // settled at the fourth look
 		{"1", "1", "", ""}, {"2", "1", "", ""}, {"1", "1", "", ""}, {"2", "1", "", ""},
 		{"", "1", "", "a"}, {"", "1", "", ""}, {"1", "1", "", ""}, {"", "1", "", "a"}, {"2", "1", "", ""}, {"2", "1", "a", ""},
+		{"", "", "", "a, b"}, {"", "", "", ""}, {"", "", "", ""}, {"", "1", "", "a"}, {"", "2", "", ""}, {"1", "1", "", ""},
 	} {
 		if changed, gone := w.look(seen, stamps{"a": c.a, "b": c.b}); changed != c.changed || gone != c.gone {
 			t.Errorf("look %d: %q, %q; want %q, %q", i, changed, gone, c.changed, c.gone)
 		}
+	}
+}
+
+// TestWatchOfWhatIsWrong: a file that is included anew and wrong is read again when it is mended.
+func TestWatchOfWhatIsWrong(t *testing.T) {
+	r, ctx := newRig(t), soon(t)
+	r.lookEvery = 10 * time.Millisecond
+	f := newFile(t, `routes: {a: {from: "memory://from", to: "memory://to"}}`)
+	more := filepath.Join(filepath.Dir(f.path), "more.yaml")
+	code := r.start(ctx, "run", "--watch", "-c", f.path)
+	r.stderr.await(ctx, t, `"address":"`)
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(more, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(`routes: {b: {from: "memory://dead", too: "memory://to"}}`)
+	f.write("include: [more.yaml]\n" + `routes: {a: {from: "memory://from", to: "memory://to"}}`)
+	wantWords(t, r.stderr.await(ctx, t, `"outcome":"refused"`), "nothing was changed")
+	put(`routes: {b: {from: "memory://dead", to: "memory://to"}}`)
+	wantWords(t, r.stderr.await(ctx, t, `"added":["b"]`), "operator: reload")
+	r.signals <- syscall.SIGTERM
+	if c := await(ctx, t, code); c != 0 {
+		t.Errorf("exit code %d", c)
 	}
 }
 
