@@ -170,21 +170,21 @@ func (r *reloader) attempt(by bridge.Operator) (*bridge.Reloaded, error) {
 }
 
 // needRestart names what differs and cannot be changed while the daemon runs.
-func needRestart(a, b *config.Config) (names []string) {
-	for _, one := range []struct {
-		name string
-		same bool
-	}{
-		{"admin.listen", a.Admin.Listen == b.Admin.Listen},
-		{"admin.token", a.Admin.Token == b.Admin.Token},
-		{"admin.tap", a.Admin.Tap == b.Admin.Tap},
-		{"log.level", a.Log.Level == b.Log.Level},
-		{"log.format", a.Log.Format == b.Log.Format},
-		{"shutdown.drain", a.Bridge.Drain == b.Bridge.Drain},
-		{"telemetry", reflect.DeepEqual(a.Telemetry, b.Telemetry)},
-	} {
-		if !one.same {
-			names = append(names, one.name)
+func needRestart(a, b *config.Config) []string {
+	names := append(differ("admin", a.Admin, b.Admin), differ("log", a.Log, b.Log)...)
+	if a.Bridge.Drain != b.Bridge.Drain {
+		names = append(names, "shutdown.drain")
+	}
+	return append(names, differ("telemetry", a.Telemetry, b.Telemetry)...)
+}
+
+// differ names the keys that differ between two readings of a section: all there are, so that none is forgotten.
+func differ(section string, a, b any) (names []string) {
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range x.NumField() {
+		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+			key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("yaml"), ",")
+			names = append(names, section+"."+key)
 		}
 	}
 	return names
