@@ -74,8 +74,9 @@ func TestReloadUnderLoad(t *testing.T) {
 			newLane("gone", n, time.Millisecond), newLane("added", n, time.Millisecond)
 		s, log := startLogged(t, zerolog.InfoLevel, kept.RouteConfig, changed.RouteConfig, gone.RouteConfig)
 		run := func() *run { return s.routeCalled("kept").running() }
-		s.until("moving", func(*Route) bool {
-			return kept.source.CommittedSum() > 100 && changed.source.CommittedSum() > 100 && gone.source.CommittedSum() > 100
+		s.until("moving, and waiting for room", func(*Route) bool {
+			return kept.source.CommittedSum() > 100 && changed.source.CommittedSum() > 100 && gone.source.CommittedSum() > 100 &&
+				s.Status()[1].Clock.Current.Seq == 1
 		})
 		before, old, at := run(), s.routeCalled("changed"), s.Status()[1].Counts
 		again := changed.RouteConfig
@@ -87,6 +88,9 @@ func TestReloadUnderLoad(t *testing.T) {
 		want := &Reloaded{Added: []string{"added"}, Removed: []string{"gone"}, Restarted: []string{"changed"}, Unchanged: []string{"kept"}}
 		if diff := cmp.Diff(want, did); diff != "" {
 			t.Error(diff)
+		}
+		if c := s.Status()[2].Clock; c.Last.Seq != 1 {
+			t.Errorf("the episode of the route before goes on: %+v", c)
 		}
 		left := gone.sink.Written()
 		if left == 2*n || gone.source.CommittedSum() != left {
