@@ -138,7 +138,8 @@ func (t *Telemetry) Watch(route string, log zerolog.Logger, read func() RouteSta
 	return r
 }
 
-// Forget drops what was watched of a route and has stopped: its counts are not shown any more.
+// Forget drops what was watched of a route and has stopped: its counts are not shown any more. What histograms hold of
+// it is, until the process ends: the SDK forgets nothing, and from 2000 sets of attributes on puts all others into one.
 func (t *Telemetry) Forget(route string) {
 	if t == nil {
 		return
