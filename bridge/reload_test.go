@@ -74,8 +74,9 @@ func TestReloadUnderLoad(t *testing.T) {
 			newLane("gone", n, time.Millisecond), newLane("added", n, time.Millisecond)
 		s, log := startLogged(t, zerolog.InfoLevel, kept.RouteConfig, changed.RouteConfig, gone.RouteConfig)
 		run := func() *run { return s.routeCalled("kept").running() }
-		s.until("moving", func(*Route) bool {
-			return kept.source.CommittedSum() > 100 && changed.source.CommittedSum() > 100 && gone.source.CommittedSum() > 100
+		s.until("moving, and waiting for room", func(*Route) bool {
+			return kept.source.CommittedSum() > 100 && changed.source.CommittedSum() > 100 && gone.source.CommittedSum() > 100 &&
+				s.Status()[1].Clock.Current.Seq == 1
 		})
 		before, old, at := run(), s.routeCalled("changed"), s.Status()[1].Counts
 		again := changed.RouteConfig
@@ -87,6 +88,9 @@ func TestReloadUnderLoad(t *testing.T) {
 		want := &Reloaded{Added: []string{"added"}, Removed: []string{"gone"}, Restarted: []string{"changed"}, Unchanged: []string{"kept"}}
 		if diff := cmp.Diff(want, did); diff != "" {
 			t.Error(diff)
+		}
+		if c := s.Status()[2].Clock; c.Last.Seq != 1 {
+			t.Errorf("the episode of the route before goes on: %+v", c)
 		}
 		left := gone.sink.Written()
 		if left == 2*n || gone.source.CommittedSum() != left {
@@ -166,15 +170,22 @@ func TestReloadSettings(t *testing.T) {
 		reload(func(c *RouteConfig) { c.Limit = Limit{} }, &Reloaded{Changed: orders})
 		is("no limit", Limit{}, "")
 
+		synctest.Wait() // in a Fetch
 		reload(func(c *RouteConfig) { c.Paused = true }, &Reloaded{Changed: orders})
 		is("a pause", Limit{}, byConfiguration)
 		synctest.Wait()
 		if state := s.Status()[0].State; state != flowcontrol.Paused {
 			t.Errorf("it is %v", state)
 		}
+		l.source.Put(0, connectors.Message{Value: []byte("10")})
+		synctest.Wait()
+		if n := s.Status()[0].Counts.FetchedMessages; n != 20 {
+			t.Errorf("%d messages were fetched of 20 before the pause", n)
+		}
 		if _, err := s.Resume("orders", Resume{By: ann}); err != nil {
 			t.Fatal(err)
 		}
+		s.until("moving again", func(*Route) bool { return l.source.CommittedSum() == 21 })
 		reload(func(c *RouteConfig) { c.Digest = "3" }, &Reloaded{Restarted: orders})
 		is("resumed, and begun anew", Limit{}, "")
 		if err := s.Pause("orders", ann); err != nil {
@@ -187,11 +198,26 @@ func TestReloadSettings(t *testing.T) {
 		if state := s.Status()[0].State; state != flowcontrol.Paused {
 			t.Errorf("it is %v", state)
 		}
-		l.source.Put(0, connectors.Message{Value: []byte("10")})
+		l.source.Put(0, connectors.Message{Value: []byte("11")})
 		if _, err := s.Resume("orders", Resume{By: ann}); err != nil {
 			t.Fatal(err)
 		}
-		s.until("moving again", func(*Route) bool { return l.source.CommittedSum() == 21 })
+		s.until("moving once more", func(*Route) bool { return l.source.CommittedSum() == 22 })
+		reload(func(c *RouteConfig) { c.Digest, c.Limit, c.Paused = "5", five, true }, &Reloaded{Restarted: orders})
+		is("begun anew with news", five, byConfiguration)
+		if err := s.Pause("orders", ann); err == nil {
+			t.Error("paused twice")
+		}
+		reload(func(c *RouteConfig) { c.WayBack = "back" }, &Reloaded{Restarted: orders})
+		is("with a way back", five, byConfiguration)
+		if _, err := s.Resume("orders", Resume{By: ann}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Pause("orders", ann); err != nil {
+			t.Fatal(err)
+		}
+		reload(func(c *RouteConfig) { c.Digest, c.Paused = "6", false }, &Reloaded{Restarted: orders})
+		is("paused by an operator, and begun anew with news", five, ann.Who)
 	})
 }
 
@@ -270,6 +296,31 @@ func TestReloadSharesMemory(t *testing.T) {
 		}
 		s.until("done", func(*Route) bool { return d.source.CommittedSum() == 200 })
 		s.end()
+	})
+}
+
+// TestReloadSharesASizer: what begins anew, or is new, shares the window's sizer with whoever writes to the same place.
+func TestReloadSharesASizer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		adaptive := func(name string) *lane {
+			l := newLane(name, 10, 0)
+			sink := *l.Sink
+			sink.Places = []string{"there"}
+			l.Adaptive, l.Sink = true, &sink
+			return l
+		}
+		a, c, d := adaptive("a"), adaptive("c"), adaptive("d")
+		s := start(t, a.RouteConfig, c.RouteConfig)
+		defer s.end()
+		s.until("moving", func(*Route) bool { return a.source.CommittedSum() == 20 })
+		again := c.RouteConfig
+		again.Digest = "c anew"
+		if _, err := s.Reload([]RouteConfig{a.RouteConfig, again, d.RouteConfig}, ann); err != nil {
+			t.Fatal(err)
+		}
+		if of := s.routeCalled("a").sizer; of == nil || s.routeCalled("c").sizer != of || s.routeCalled("d").sizer != of {
+			t.Error("they do not share one")
+		}
 	})
 }
 

@@ -82,6 +82,7 @@ func (r *Route) succeed(old *Route) {
 			r.paused.Store(&pause{was.PauseStatus, make(chan struct{})}) // its own, for whoever ends the other
 		}
 	}
+	r.clock.EndEpisode(now) // it has been told
 	r.clock.Enter(flowcontrol.Disconnected, now)
 	r.health.change(func() {
 		r.health.source.ever, r.health.sink.ever, r.health.paused = source, sink, nil

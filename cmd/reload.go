@@ -114,10 +114,11 @@ type reloader struct {
 	closed func() bool   // the daemon drains
 	turn   chan struct{} // capacity 1: who holds it reloads
 
-	mu   sync.Mutex
-	cfg  *config.Config // that holds
-	seen stamps         // of the files that were read last, whether they were right or not
-	last *telemetry.ReloadStatus
+	mu    sync.Mutex
+	cfg   *config.Config // that holds
+	tried *config.Config // that was read last, whether it was right or not
+	seen  stamps         // of the files of both, as they were then
+	last  *telemetry.ReloadStatus
 }
 
 // reload reads the configuration again and has it hold, or changes nothing. Of two the later waits for its turn, until
@@ -144,16 +145,13 @@ func (r *reloader) attempt(by bridge.Operator) (*bridge.Reloaded, error) {
 	case r.read == nil:
 		return nil, errors.New("the daemon runs by --from and --to: there is no file to read again. Give it one with -c FILE")
 	}
-	r.mu.Lock()
-	holds := r.cfg
-	r.mu.Unlock()
-	seen := stampsOf(holds.Watched())
+	holds, seen := r.config(), stampsOf(r.watched())
 	cfg, err := r.read()
 	if cfg != nil {
 		seen.add(cfg.Watched())
 	}
 	r.mu.Lock()
-	r.seen = seen
+	r.tried, r.seen = cfg, seen
 	r.mu.Unlock()
 	if findings := (config.Findings)(nil); err != nil && !errors.As(err, &findings) {
 		return nil, fmt.Errorf("nothing was changed: %w", err)
@@ -176,21 +174,21 @@ func (r *reloader) attempt(by bridge.Operator) (*bridge.Reloaded, error) {
 }
 
 // needRestart names what differs and cannot be changed while the daemon runs.
-func needRestart(a, b *config.Config) (names []string) {
-	for _, one := range []struct {
-		name string
-		same bool
-	}{
-		{"admin.listen", a.Admin.Listen == b.Admin.Listen},
-		{"admin.token", a.Admin.Token == b.Admin.Token},
-		{"admin.tap", a.Admin.Tap == b.Admin.Tap},
-		{"log.level", a.Log.Level == b.Log.Level},
-		{"log.format", a.Log.Format == b.Log.Format},
-		{"shutdown.drain", a.Bridge.Drain == b.Bridge.Drain},
-		{"telemetry", reflect.DeepEqual(a.Telemetry, b.Telemetry)},
-	} {
-		if !one.same {
-			names = append(names, one.name)
+func needRestart(a, b *config.Config) []string {
+	names := append(differ("admin", a.Admin, b.Admin), differ("log", a.Log, b.Log)...)
+	if a.Bridge.Drain != b.Bridge.Drain {
+		names = append(names, "shutdown.drain")
+	}
+	return append(names, differ("telemetry", a.Telemetry, b.Telemetry)...)
+}
+
+// differ names the keys that differ between two readings of a section: all there are, so that none is forgotten.
+func differ(section string, a, b any) (names []string) {
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range x.NumField() {
+		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+			key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("yaml"), ",")
+			names = append(names, section+"."+key)
 		}
 	}
 	return names

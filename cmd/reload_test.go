@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,7 +11,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/sluice-bridge/sluice/bridge"
+	"github.com/sluice-bridge/sluice/cmd/config"
 )
 
 // file is a configuration that a test changes while a daemon runs by it.
@@ -210,33 +215,74 @@ func TestReloadWhileDraining(t *testing.T) {
 	}
 }
 
-// TestReloadsTakeTurns: of two at once the later waits, and finds what the first has done.
+// TestReloadsTakeTurns: of two at once the later waits, and finds what the first has done; who does not want to wait
+// any more changes nothing.
 func TestReloadsTakeTurns(t *testing.T) {
-	r, ctx := newRig(t), soon(t)
-	f := newFile(t, `routes: {a: {from: "memory://from", to: "memory://to"}}`)
-	code := r.start(ctx, "run", "-c", f.path)
-	address, _, _ := strings.Cut(r.stderr.await(ctx, t, `"address":"`), `"`)
-	r.put(10)
-	if err := r.from.AwaitCommitted(ctx, 10); err != nil {
-		t.Fatal(err)
-	}
-	f.write(`routes: {a: {from: "memory://from", to: "memory://to", headers: none}}`)
-	answers := make(chan string, 4)
-	for range cap(answers) {
-		go func() { answers <- askDaemon(ctx, t, address, 0, "reload") }()
-	}
-	var begun int
-	for range cap(answers) {
-		if strings.Contains(<-answers, "begun anew") {
-			begun++
+	synctest.Test(t, func(t *testing.T) {
+		first, second := &config.Config{}, &config.Config{}
+		goOn := make(chan struct{})
+		readings := []*config.Config{first, second}
+		r := &reloader{
+			cfg: &config.Config{}, turn: make(chan struct{}, 1), closed: func() bool { return false },
+			begun: func(*config.Config, *bridge.Reloaded) {},
+			read: func() (*config.Config, error) {
+				cfg := readings[0]
+				readings = readings[1:]
+				return cfg, nil
+			},
+			apply: func(cfg *config.Config, _ bridge.Operator) (*bridge.Reloaded, error) {
+				if cfg == first {
+					<-goOn
+				}
+				return &bridge.Reloaded{}, nil
+			},
 		}
-	}
-	if begun != 1 {
-		t.Errorf("the route was begun anew %d times", begun)
-	}
-	r.signals <- syscall.SIGTERM
-	if c := await(ctx, t, code); c != 0 {
-		t.Errorf("exit code %d", c)
+		done := make(chan error, 2)
+		reload := func(ctx context.Context) {
+			_, err := r.reload(ctx, bridge.Operator{})
+			done <- err
+		}
+		go reload(t.Context())
+		synctest.Wait()
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		reload(gone)
+		if err := <-done; !errors.Is(err, context.Canceled) || r.latest() != nil {
+			t.Errorf("%v, %+v", err, r.latest())
+		}
+		go reload(t.Context())
+		synctest.Wait()
+		if len(readings) != 1 {
+			t.Error("the later one does not wait")
+		}
+		close(goOn)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if r.config() != second {
+			t.Error("the later one does not hold")
+		}
+	})
+}
+
+// TestNeedRestart: each key that cannot be changed while the daemon runs is named.
+func TestNeedRestart(t *testing.T) {
+	for want, change := range map[string]func(*config.Config){
+		"":                                   func(*config.Config) {},
+		"admin.listen":                       func(c *config.Config) { c.Admin.Listen = "off" },
+		"admin.token, admin.tap":             func(c *config.Config) { c.Admin.Token, c.Admin.Tap = "x", "off" },
+		"log.level, log.format":              func(c *config.Config) { c.Log.Level, c.Log.Format = "x", "y" },
+		"shutdown.drain, telemetry.endpoint": func(c *config.Config) { c.Bridge.Drain, c.Telemetry.Endpoint = 1, "x" },
+		"telemetry.headers":                  func(c *config.Config) { c.Telemetry.Headers["x"] = "z" },
+	} {
+		a, b := &config.Config{}, &config.Config{}
+		a.Telemetry.Headers, b.Telemetry.Headers = map[string]string{"x": "y"}, map[string]string{"x": "y"}
+		change(b)
+		if got := strings.Join(needRestart(a, b), ", "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
@@ -248,10 +294,37 @@ func TestWatchSettles(t *testing.T) {
 		{"1", "1", "", ""}, {"2", "1", "", ""}, {"3", "1", "", ""}, {"3", "1", "a", ""}, // settled at the fourth look
 		{"1", "1", "", ""}, {"2", "1", "", ""}, {"1", "1", "", ""}, {"2", "1", "", ""},
 		{"", "1", "", "a"}, {"", "1", "", ""}, {"1", "1", "", ""}, {"", "1", "", "a"}, {"2", "1", "", ""}, {"2", "1", "a", ""},
+		{"", "", "", "a, b"}, {"", "", "", ""}, {"", "", "", ""}, {"", "1", "", "a"}, {"", "2", "", ""}, {"1", "1", "", ""},
 	} {
 		if changed, gone := w.look(seen, stamps{"a": c.a, "b": c.b}); changed != c.changed || gone != c.gone {
 			t.Errorf("look %d: %q, %q; want %q, %q", i, changed, gone, c.changed, c.gone)
 		}
+	}
+}
+
+// TestWatchOfWhatIsWrong: a file that is included anew and wrong is read again when it is mended.
+func TestWatchOfWhatIsWrong(t *testing.T) {
+	r, ctx := newRig(t), soon(t)
+	r.lookEvery = 10 * time.Millisecond
+	f := newFile(t, `routes: {a: {from: "memory://from", to: "memory://to"}}`)
+	more := filepath.Join(filepath.Dir(f.path), "more.yaml")
+	code := r.start(ctx, "run", "--watch", "-c", f.path)
+	r.stderr.await(ctx, t, `"address":"`)
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(more, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(`routes: {b: {from: "memory://dead", too: "memory://to"}}`)
+	f.write("include: [more.yaml]\n" + `routes: {a: {from: "memory://from", to: "memory://to"}}`)
+	wantWords(t, r.stderr.await(ctx, t, `"outcome":"refused"`), "nothing was changed")
+	put(`routes: {b: {from: "memory://dead", to: "memory://to"}}`)
+	wantWords(t, r.stderr.await(ctx, t, `"added":["b"]`), "operator: reload")
+	wantWords(t, r.stderr.String(), "held by the ends of 2 route(s)", `"route":"b","source":"memory"`)
+	r.signals <- syscall.SIGTERM
+	if c := await(ctx, t, code); c != 0 {
+		t.Errorf("exit code %d", c)
 	}
 }
 

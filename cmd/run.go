@@ -89,11 +89,11 @@ func (a *app) configure(f *runFlags) (*config.Config, error) {
 	return a.printed(a.read(f))
 }
 
-// read reads the configuration that the flags name and puts the flags over it.
+// read reads the configuration that the flags name and puts the flags over it; as config.Read.
 func (a *app) read(f *runFlags) (*config.Config, error) {
 	cfg, err := config.Read(a.registry, a.env, f.given)
 	if err != nil {
-		return nil, err
+		return cfg, err
 	}
 	cfg.Admin.Listen = cmp.Or(f.admin, cfg.Admin.Listen)
 	cfg.Log.Level = cmp.Or(f.logLevel, cfg.Log.Level)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-bridge/sluice/bridge"
@@ -55,26 +57,36 @@ func (s stamps) changed(now stamps) string {
 	return ""
 }
 
+// gone returns the files that were there when they were read last and are not now.
+func (s stamps) gone(now stamps) string {
+	var paths []string
+	for path, stamp := range now {
+		if stamp == "" && s[path] != "" {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return strings.Join(paths, ", ")
+}
+
 func (s stamps) equal(o stamps) bool { return len(s) == len(o) && s.changed(o) == "" }
 
 // watch decides when files that change are read again: once they have not changed from one look to the next, so that
 // none is read while it is written.
 type watch struct {
 	pending stamps // as they were at the latest look, if that showed a change
-	gone    string // the file whose absence was told
+	gone    string // the files whose absence was told
 }
 
-// look returns the file that has changed since they were read, as seen, and gone, a file that is not there any more: what
-// stood in it goes on running.
+// look returns the file that has changed since they were read, as seen, or the files that are not there any more, where
+// that is news: what stood in them goes on running, and as long as that is so nothing else counts as changed.
 func (w *watch) look(seen, now stamps) (changed, gone string) {
-	for path, stamp := range now {
-		if stamp == "" && seen[path] != "" {
-			if w.gone == path {
-				return "", ""
-			}
-			w.gone = path
-			return "", path
+	if gone = seen.gone(now); gone != "" {
+		if gone == w.gone {
+			return "", ""
 		}
+		w.gone, w.pending = gone, nil
+		return "", gone
 	}
 	w.gone = ""
 	path := seen.changed(now)
@@ -115,7 +127,7 @@ func (d *daemon) follow(ctx context.Context, hangups <-chan os.Signal, files boo
 			path, gone := d.reloads.look(&w)
 			switch {
 			case gone != "":
-				d.log.Warn().Str("file", gone).Msg("a file of the configuration is gone; what stood in it goes on running until the file is back, or a reload (sluice reload, SIGHUP)")
+				d.log.Warn().Str("file", gone).Msg("a file of the configuration is gone; what stood in it goes on running, and no other change is read, until the file is back, or a reload (sluice reload, SIGHUP)")
 			case path != "":
 				_, _ = d.reloads.reload(ctx, bridge.Operator{Who: "--watch", Why: path + " has changed"})
 			}
@@ -125,7 +137,19 @@ func (d *daemon) follow(ctx context.Context, hangups <-chan os.Signal, files boo
 
 func (r *reloader) look(w *watch) (changed, gone string) {
 	r.mu.Lock()
-	seen, cfg := r.seen, r.cfg
+	seen := r.seen
 	r.mu.Unlock()
-	return w.look(seen, stampsOf(cfg.Watched())) // which may take long where files are mounted
+	return w.look(seen, stampsOf(r.watched())) // which may take long where files are mounted
+}
+
+// watched are the files of the configuration that holds, and of the one that was read last.
+func (r *reloader) watched() []string {
+	r.mu.Lock()
+	holds, tried := r.cfg, r.tried
+	r.mu.Unlock()
+	files := holds.Watched()
+	if tried != nil {
+		files = append(files, tried.Watched()...)
+	}
+	return files
 }

@@ -122,6 +122,16 @@ func (c *Clock) resume(now time.Time) {
 	c.show(c.base, now)
 }
 
+// EndEpisode ends the episode that is going on, unless the source waits: what comes after is another's.
+func (c *Clock) EndEpisode(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance(now)
+	if c.current.Seq != 0 && !c.waits() {
+		c.last, c.current = c.current, Episode{}
+	}
+}
+
 // Expect says how long an acknowledgement may take from now on before the sink counts as not answering:
 // StallAfter unless a Sizer says otherwise.
 func (c *Clock) Expect(within time.Duration, now time.Time) {

@@ -212,3 +212,22 @@ func TestNames(t *testing.T) {
 		t.Errorf("%d names of %d differ: %v", len(seen), want, seen)
 	}
 }
+
+// TestEndEpisode: what comes after is another episode, also within a second; one that waits goes on.
+func TestEndEpisode(t *testing.T) {
+	begin := time.Now()
+	at := func(d time.Duration) time.Time { return begin.Add(d) }
+	c := NewClock(Flowing, begin)
+	c.EndEpisode(begin)
+	c.Wait(CauseBytes, begin)
+	c.EndEpisode(at(time.Second))
+	c.Resume(at(2 * time.Second))
+	if r := c.Read(at(2 * time.Second)); r.Current.Seq != 1 || r.Current.Waited != 2*time.Second {
+		t.Errorf("while it waited: %+v", r)
+	}
+	c.EndEpisode(at(2 * time.Second))
+	c.Wait(CauseBytes, at(2*time.Second))
+	if r := c.Read(at(3 * time.Second)); r.Current.Seq != 2 || r.Current.Waited != time.Second || r.Last.Seq != 1 || r.Last.Waited != 2*time.Second {
+		t.Errorf("afterwards: %+v", r)
+	}
+}

@@ -53,6 +53,22 @@ func newRoute(t *Telemetry, name string, log zerolog.Logger, read func() RouteSt
 	return r
 }
 
+// succeed goes on where a route of the same name has stopped, and reports whether it has. It is called before anybody
+// else knows r.
+func (r *Route) succeed(old *Route) bool {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	if !old.stopped {
+		return false
+	}
+	was := old.tracker
+	r.tracker.done, r.tracker.waited, r.tracker.stalls, r.tracker.past = was.done, was.copyWaited(), was.stalls, slices.Clone(was.past)
+	r.changes = slices.Clone(old.changes)
+	r.lines.crossings = old.lines.crossings
+	r.latest.Store(old.latest.Load())
+	return true
+}
+
 // poll makes what is due of the route's status now.
 func (r *Route) poll(now time.Time) {
 	r.mu.Lock()

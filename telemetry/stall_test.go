@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
@@ -305,4 +306,35 @@ func TestStallsAreListed(t *testing.T) {
 			t.Errorf("stalls of no route: %v", none)
 		}
 	})
+}
+
+// TestStallOfARouteThatBeginsAnew: what was told before is not told again, and what was counted stays so.
+func TestStallOfARouteThatBeginsAnew(t *testing.T) {
+	waited := `flowcontrol_wait_time_seconds_total{flowcontrol_blocker="sink.ack",flowcontrol_cause="window.messages",sluice_route="orders"}`
+	log, spans := play(t, func(c *script) {
+		c.connect()
+		for i, quiet := range []time.Duration{time.Minute, 0} {
+			c.full(flowcontrol.BlockerAck)
+			c.sleep(3 * time.Second)
+			c.room()
+			c.sleep(quiet)
+			c.route.Stop(OutcomeReloaded)
+			c.clock.EndEpisode(time.Now())
+			c.route = c.tel.Watch("orders", zerolog.New(&c.out), c.read)
+			c.sleep(3 * time.Second)
+			v, _ := scrape(t, c.tel)
+			if want := float64(3 * (i + 1)); v[waited] != want || v[`flowcontrol_stalls_total{sluice_route="orders"}`] != float64(i+1) {
+				t.Errorf("waited %v, want %v; %v stalls", v[waited], want, v[`flowcontrol_stalls_total{sluice_route="orders"}`])
+			}
+			if n := len(c.tel.Stalls("orders")); n != i+1 {
+				t.Errorf("%d stalls are shown, want %d", n, i+1)
+			}
+		}
+	})
+	if roots := named(spans, SpanStall); len(roots) != 2 {
+		t.Errorf("%d root spans", len(roots))
+	}
+	if n := strings.Count(log, "window was filled"); n != 2 {
+		t.Errorf("%d lines of two fillings:\n%s", n, log)
+	}
 }

@@ -124,7 +124,8 @@ func (t *Telemetry) Handler() http.Handler {
 // Watch looks at a route twice a second until Stop. read returns its status, which need not hold what the
 // route says of itself once for all: Guarantee, Order, Touches, Backlog and Memory. It is called from the
 // ticker and from scrapes, possibly at the same time, and must not block. A route of the same name
-// that was watched before and has stopped is replaced.
+// that was watched before and has stopped is replaced: its clock and its counts have to go on, and what was told of
+// them is not told again.
 func (t *Telemetry) Watch(route string, log zerolog.Logger, read func() RouteStatus) *Route {
 	if t == nil {
 		return nil
@@ -132,12 +133,13 @@ func (t *Telemetry) Watch(route string, log zerolog.Logger, read func() RouteSta
 	r := newRoute(t, route, log, read)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.routes = slices.DeleteFunc(t.routes, func(old *Route) bool { return old.name == route && old.ended() })
+	t.routes = slices.DeleteFunc(t.routes, func(old *Route) bool { return old.name == route && r.succeed(old) })
 	t.routes = append(t.routes, r)
 	return r
 }
 
-// Forget drops what was watched of a route and has stopped: its counts are not shown any more.
+// Forget drops what was watched of a route and has stopped: its counts are not shown any more. What histograms hold of
+// it is, until the process ends: the SDK forgets nothing, and from 2000 sets of attributes on puts all others into one.
 func (t *Telemetry) Forget(route string) {
 	if t == nil {
 		return

@@ -88,8 +88,9 @@
 //
 // A source of core NATS that begins anew misses what is published in between, as at a restart. What an operator wants
 // of a route (sluice pause, sluice limit) outlasts a reload, unless just that is written otherwise than before. --watch
-// looks at the files each second and reads them when they have not changed from one look to the next; a file that is
-// gone it tells of, and what stood in it goes on running until a reload is asked for.
+// looks at the files each second and reads them when they have not changed from one look to the next, also those of a
+// configuration that it has refused; a file that is gone it tells of, and what stood in it goes on running, and no other
+// change is read, until the file is back or a reload is asked for.
 //
 // # Placeholders
 //

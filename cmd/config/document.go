@@ -206,25 +206,14 @@ func (x *expander) mapping(c, n *yaml.Node, depth int) {
 		seen[key.Value] = max(key.Line, 1)
 		name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key.Value, Line: key.Line, Column: key.Column}
 		child := x.copy(value, depth+1)
-		x.keepSecret(key.Value, value, child)
+		if value.Kind == yaml.ScalarNode {
+			x.lint.addText(key.Value, value.Value)
+		}
+		x.lint.keepSecret(key.Value, child)
 		c.Content = append(c.Content, name, child)
 	}
 	for _, m := range merged {
 		x.merge(c, m, seen)
-	}
-}
-
-// keepSecret notes what is secret below a key, as it was written and as it is after placeholders.
-func (x *expander) keepSecret(key string, written, child *yaml.Node) {
-	if written.Kind == yaml.ScalarNode {
-		x.lint.addText(key, written.Value)
-	}
-	switch {
-	case secretKey(key):
-		x.lint.addAll(child)
-	case key == "telemetry":
-		_, headers := find(child, "headers")
-		x.lint.addAll(headers)
 	}
 }
 

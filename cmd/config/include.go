@@ -45,7 +45,7 @@ func (r *reader) included(d *document) (paths []string) {
 			r.add(d.at(n), codeInclude, "a relative path starts at the directory of this file", "there is no file %s", pattern)
 		}
 		for _, path := range found {
-			if !slices.Contains(paths, path) && !slices.Contains(r.cfg.files, path) {
+			if !slices.Contains(paths, path) && !slices.ContainsFunc(r.cfg.files, func(f string) bool { return filepath.Clean(f) == filepath.Clean(path) }) {
 				paths = append(paths, path)
 			}
 		}
@@ -57,15 +57,17 @@ func (r *reader) included(d *document) (paths []string) {
 	return paths
 }
 
-// matches returns the files that a pattern stands for, sorted. Hidden ones, as editors make them, have to be asked for.
+// matches returns the files that a pattern stands for, sorted, and of too many only so many as show that. Hidden ones, as
+// editors make them, have to be asked for.
 func matches(pattern string) []string {
 	all, err := filepath.Glob(pattern)
 	if err != nil {
 		return nil // the pattern was found wrong before
 	}
-	return slices.DeleteFunc(all, func(path string) bool {
+	all = slices.DeleteFunc(all, func(path string) bool {
 		return strings.HasPrefix(filepath.Base(path), ".") && !strings.HasPrefix(filepath.Base(pattern), ".")
 	})
+	return all[:min(len(all), maxIncluded+1)]
 }
 
 // nested refuses an include in a file that is included.

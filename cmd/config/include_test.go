@@ -137,14 +137,29 @@ func TestWrongIncludes(t *testing.T) {
 	}
 }
 
+// TestIncludesItself: a pattern that the file itself fits does not read it twice, however it was named.
+func TestIncludesItself(t *testing.T) {
+	dir := filesOf(t, map[string]string{"sluice.yaml": "include: [\"*.yaml\"]\n" + called("a", route), "b.yaml": called("b", route)})
+	t.Chdir(dir)
+	for _, name := range []string{"sluice.yaml", "./sluice.yaml", dir + "//sluice.yaml"} {
+		if c, findings := said(t, dir, Given{Files: []string{name}}); findings != "" || len(c.Bridge.Routes) != 2 {
+			t.Errorf("%s:\n%s", name, findings)
+		}
+	}
+}
+
+// TestTooManyIncludes: they are refused, and are not looked at any further.
 func TestTooManyIncludes(t *testing.T) {
 	files := map[string]string{"sluice.yaml": "include: [\"*.d/*.yaml\"]\n" + called("a", route)}
-	for i := range maxIncluded {
+	for i := range 2 * maxIncluded {
 		files["x.d/"+strconv.Itoa(i)+".yaml"] = called("r"+strconv.Itoa(i), route)
 	}
 	dir := filesOf(t, files)
 	if _, got := said(t, dir, Given{Files: []string{filepath.Join(dir, "sluice.yaml")}}); !strings.Contains(got, "sluice.yaml:1:11: this is more than 256 files") {
 		t.Error(got)
+	}
+	if n := len(matches(filepath.Join(dir, "x.d/*.yaml"))); n != maxIncluded+1 {
+		t.Errorf("%d files are looked at", n)
 	}
 }
 

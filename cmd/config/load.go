@@ -36,8 +36,8 @@ type Config struct {
 	includes []string // the patterns of those that others include
 }
 
-// Watched returns the files that the configuration stands in, and those that it would include now. Those of secrets are
-// not among them.
+// Watched returns the files that the configuration stands in, and those that it would include now, also of one that is
+// refused. Those of secrets are not among them.
 func (c *Config) Watched() []string {
 	all := slices.Clone(c.files)
 	for _, pattern := range c.includes {
@@ -72,14 +72,14 @@ type Given struct {
 }
 
 // Read reads a configuration. Its error is Findings where the configuration is at fault, and anything else where a
-// file cannot be read.
+// file cannot be read; the Config is good for Watched then, and for nothing else.
 func Read(registry *connectors.Registry, env func(string) (string, bool), g Given) (*Config, error) {
 	r := newReader(registry)
 	docs := []*document{}
 	if len(g.Files) == 0 {
 		docs = append(docs, r.pair(g.Pair))
 	} else if err := r.files(env, g.Files, &docs); err != nil {
-		return nil, err
+		return &r.cfg, err
 	}
 	r.set(docs, g.Set, env)
 	return r.read(docs)
@@ -224,7 +224,7 @@ func newReader(registry *connectors.Registry) *reader {
 func (r *reader) read(docs []*document) (*Config, error) {
 	docs = slices.DeleteFunc(docs, func(d *document) bool { return d.root == nil })
 	if len(docs) == 0 {
-		return nil, r.err()
+		return &r.cfg, r.err()
 	}
 	r.top(docs)
 	r.spread(docs)
@@ -232,7 +232,7 @@ func (r *reader) read(docs []*document) (*Config, error) {
 	r.routes(docs)
 	r.loops()
 	if err := r.err(); err != nil {
-		return nil, err
+		return &r.cfg, err
 	}
 	r.secretFiles(docs)
 	r.cfg.Redacted, r.cfg.Merged = r.redact(docs), r.merge(docs)

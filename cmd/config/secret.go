@@ -59,6 +59,17 @@ func (s *secrets) addAll(n *yaml.Node) {
 	}
 }
 
+// keepSecret adds what is secret in what stands under a key.
+func (s *secrets) keepSecret(key string, n *yaml.Node) {
+	switch {
+	case secretKey(key):
+		s.addAll(n)
+	case key == "telemetry":
+		_, headers := find(n, "headers")
+		s.addAll(headers)
+	}
+}
+
 // addText adds what a value holds in secrets wherever it stands: who logs in by a URL, the parameters of
 // one, and the default of a placeholder whose key is secret.
 func (s *secrets) addText(key, value string) {

@@ -88,8 +88,11 @@ func (r *reader) setOne(d, line *document, at place, keys []string, value string
 		if last {
 			var ok bool
 			if child, ok = r.flagValue(d, place{line, at.line, column}, value, env); !ok {
+				// What cannot be read may hold a secret anywhere.
+				line.lines[at.line-1] = flagPrefix + strings.Join(keys, ".") + "=***"
 				return
 			}
+			r.keepSecret(key, child)
 			if secretPath(keys) {
 				r.addText(key, value)
 				r.addAll(child)

@@ -55,6 +55,8 @@ func TestWrongSets(t *testing.T) {
 		"routes.a.source.kafka.passwort=CANARY":                  "command line:1:29: unknown key \"passwort\"",
 		"telemetry.headers.x=CANARY and telemetry.nothing=1":     "unknown key \"nothing\"",
 		"telemetry.headers={x: CANARY}":                          "",
+		"telemetry={headers: {x: CANARY}, nothing: 1}":           `unknown key "nothing" in telemetry`,
+		"telemetry={headers: {x: CANARY}":                        "command line:1:17: this is not a list or a mapping",
 		"routes.a.source.kafka={pin: CANARY, topics: [a], b: 1}": "command line:1:56: unknown key \"b\"",
 		"routes.a.from=kafka://me:CANARY@k:1/t":                  "",
 	} {
