@@ -63,6 +63,7 @@ func (n *run) awaitRoom(need int64) bool {
 		cause = flowcontrol.CauseUncommitted
 	default:
 		if n.granted = n.part.Ask(free.Bytes, need); n.granted > 0 {
+			n.free = free
 			return true
 		}
 		cause = flowcontrol.CauseBudget
@@ -123,7 +124,7 @@ func (n *run) endFetch() {
 // room is what a Fetch may bring. With several lanes one answer takes a quarter of the window at most,
 // so that a lane is found to be full before it has all of it.
 func (n *run) room(need int64) connectors.Room {
-	free, _ := n.window.Free(need)
+	free := n.free // not asked anew: an adaptive window may have become smaller meanwhile, and nothing would be left
 	if n.pauser != nil && n.lanes() > 1 {
 		free.Messages = min(free.Messages, max(1, n.window.Limit().Messages/4))
 	}

@@ -52,6 +52,7 @@ type run struct {
 	interrupt atomic.Pointer[context.CancelFunc] // ends the Fetch that is out while lanes are paused
 	paused    []*partition                       // lanes that are full; only the fetcher looks
 	asked     int64                              // messages that the Fetch may bring if that is all that the limit of the window allows, else 0; the fetcher's
+	free      flowcontrol.Cost                   // what the window had left when awaitRoom found room; the fetcher's
 	granted   int64                              // bytes that the Fetch may bring of what the window allows; the fetcher's
 	most      int                                // messages that the next Fetch may bring, 0: as many as there is room for; the fetcher's
 }

@@ -226,3 +226,22 @@ func TestSmallWindowDoesNotWaitForCommits(t *testing.T) {
 		<-s.done
 	})
 }
+
+// A window that becomes smaller between the wait for room and the Fetch leaves the Fetch what was found: a source
+// that is asked for nothing can only fail.
+func TestFetchIsAskedForSomething(t *testing.T) {
+	window, err := flowcontrol.NewWindow(flowcontrol.Cost{Messages: 100, Bytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := flowcontrol.NewClock(flowcontrol.Idle, time.Now())
+	n := &run{route: &Route{clock: clock, pacer: newPacer(Limit{}, time.Now())}, window: window, going: t.Context()}
+	window.Add(flowcontrol.Cost{Messages: 50, Bytes: 1000})
+	if !n.awaitRoom(0) {
+		t.Fatal("there is no room")
+	}
+	window.Resize(flowcontrol.Cost{Messages: 10, Bytes: 100})
+	if room := n.room(0); room.Messages < 1 || room.Bytes < 1 {
+		t.Errorf("a Fetch is asked for %+v", room)
+	}
+}
