@@ -13,13 +13,15 @@ import (
 // is still to be delivered of flights[i] is batches[i], which is a view once a part is acknowledged.
 type writer struct {
 	*run
-	p       *partition
-	taken   []*flight
-	flights []*flight
-	batches []*connectors.Batch
-	size    writeSize
-	retry   backoff
-	shaper  *shaper // while it delivers, where the route filters or maps
+	p          *partition
+	taken      []*flight
+	flights    []*flight
+	batches    []*connectors.Batch
+	size       writeSize
+	sampled    []sampled // of the next Write; suppressed: how many more there are, about
+	suppressed int
+	retry      backoff
+	shaper     *shaper // while it delivers, where the route filters or maps
 }
 
 // deliver is the goroutine of one lane. It ends when the lane is closed and empty, when the partition
@@ -133,6 +135,9 @@ func (w *writer) writeReady() error {
 		}
 		if len(w.batches) == 0 {
 			break
+		}
+		if w.route.tracing {
+			w.lookForTraces(begin)
 		}
 		err := w.sink.Write(w.p.ctx, w.batches)
 		if w.p.ctx.Err() != nil && err != nil {

@@ -28,26 +28,45 @@ func parentOf(m *connectors.Message) []byte {
 // header again, long after it was written, would cost as much as a tenth of moving the message.
 const suppressedStride = 16
 
-// trace makes a span from fetch to acknowledgement of each message of the Write whose producer was
-// sampled, as long as this second has spans left. It links to the stall that delayed the message.
-func (w *writer) trace(now time.Time) {
-	left, suppressed := w.route.watch.SpansLeft(now), 0
+// maxTraced is how many spans one Write may have, where OTEL_TRACES_SAMPLER sets no bound a second.
+const maxTraced = 1 << 16
+
+// sampled is where a message of a Write stands whose producer was sampled.
+type sampled struct{ batch, message int32 }
+
+// lookForTraces finds the messages of the next Write that are to have a span: those whose producer was sampled, as
+// long as this second has spans left. It looks before the Write, which needs the headers anyway: afterwards they
+// would have to come from memory again, which costs as much as a twentieth of moving the message.
+func (w *writer) lookForTraces(now time.Time) {
+	w.sampled, w.suppressed = w.sampled[:0], 0
+	left := int(min(w.route.watch.SpansLeft(now), maxTraced))
 	for i, b := range w.batches {
 		at := 0
-		for ; at < len(b.Messages) && left > 0; at++ {
-			if sampled, parent := telemetry.PeekTraceparent(parentOf(&b.Messages[at])); sampled {
-				left--
-				w.traceMessage(w.flights[i], b, &b.Messages[at], parent, now)
+		for ; at < len(b.Messages) && len(w.sampled) < left; at++ {
+			if telemetry.PeekSampled(parentOf(&b.Messages[at])) {
+				w.sampled = append(w.sampled, sampled{int32(i), int32(at)})
 			}
 		}
 		for ; at < len(b.Messages); at += suppressedStride {
 			if telemetry.PeekSampled(parentOf(&b.Messages[at])) {
-				suppressed += min(suppressedStride, len(b.Messages)-at)
+				w.suppressed += min(suppressedStride, len(b.Messages)-at)
 			}
 		}
 	}
-	if suppressed > 0 {
-		w.route.watch.SpansSuppressed(suppressed)
+}
+
+// trace makes a span from fetch to acknowledgement of each message that was found before the Write. It links to
+// the stall that delayed the message.
+func (w *writer) trace(now time.Time) {
+	for _, s := range w.sampled {
+		b := w.batches[s.batch]
+		m := &b.Messages[s.message]
+		if is, parent := telemetry.PeekTraceparent(parentOf(m)); is {
+			w.traceMessage(w.flights[s.batch], b, m, parent, now)
+		}
+	}
+	if w.suppressed > 0 {
+		w.route.watch.SpansSuppressed(w.suppressed)
 	}
 }
 

@@ -161,6 +161,8 @@ func (l *lossy) live(plan Plan) int {
 	case <-l.ctx.Done():
 		l.Fatalf("%v: never passed", plan)
 	}
+	// The server takes a moment to notice; what the next life is to get must not go to this one.
+	must(l, wait(l.ctx, func() (bool, error) { return l.up.GlobalAccount().Interest("from.0") == 0, nil }))
 	must(l, l.down.settle(l.ctx))
 	sink, err := l.down.log(l.ctx, l.load.Run)
 	must(l, err)
