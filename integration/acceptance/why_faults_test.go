@@ -277,7 +277,9 @@ func (tr *trial) starve() {
 	tr.load()
 	tr.sink.Block()
 	tr.must(tr.way.fill(tr.scene, tr.ctx, 1_000_000, 1_003_000, 0))
-	tr.daemon.Until(tr.ctx, tr.T, "aware of what there is", func(r *daemon.Route) bool { return r.LagKnown && r.Lag > 1000 })
+	tr.daemon.Until(tr.ctx, tr.T, "aware of what there is, and its commits answered", func(r *daemon.Route) bool {
+		return r.LagKnown && r.Lag > 1000 && r.Window.Uncommitted <= r.Window.MessagesLimit // else it waits for a commit, and rightly says so
+	})
 	tr.source.Hold(proxy.ToClient)
 	tr.sink.Open()
 }
