@@ -394,6 +394,7 @@ func (s *jetStreamSource) poll(ctx context.Context, p *pullSession, filtered boo
 		return p.err
 	}
 	defer func() { <-s.acking }()
+	before := s.lag.Load()
 	info, err := s.durable.info(ctx)
 	if isAPIError(err, errCodeConsumerNotFound) || isAPIError(err, errCodeStreamNotFound) {
 		return fmt.Errorf("%s was deleted: %w", s.place(), err)
@@ -407,7 +408,7 @@ func (s *jetStreamSource) poll(ctx context.Context, p *pullSession, filtered boo
 	if taken := p.taken.Load(); info.Delivered.Consumer > taken {
 		lag += int64(info.Delivered.Consumer - taken)
 	}
-	s.lag.Store(lag)
+	s.lag.CompareAndSwap(before, lag) // a batch that came meanwhile knows better
 	s.lookAhead(ctx, lag, info.AckFloor.Stream)
 	select {
 	case s.looked <- struct{}{}:
