@@ -207,6 +207,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 				s.produce(ctx, t, 2)
 				p := startWith(ctx, t, env, "run", "-c", file)
 				p.watch(ctx, t, c, test.until, outputs)
+				for test.traces && c.taken("/v1/traces") == "" && ctx.Err() == nil {
+					time.Sleep(20 * time.Millisecond)
+				}
 				if err := p.Process.Signal(end); err != nil {
 					t.Fatal(err)
 				}
