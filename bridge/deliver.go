@@ -18,8 +18,8 @@ type writer struct {
 	flights    []*flight
 	batches    []*connectors.Batch
 	size       writeSize
-	sampled    []sampled // of the next Write; suppressed: how many more there are, about
-	suppressed int
+	sampled    []sampled // of the Write: those that get a span
+	suppressed int       // about how many get none, although their producer was sampled
 	retry      backoff
 	shaper     *shaper // while it delivers, where the route filters or maps
 }
@@ -240,8 +240,13 @@ func (w *writer) messages() (n int) {
 // progressed notes that something was acknowledged or disposed of. A Write that brought nothing to an end is
 // no acknowledgement, although the sink has answered.
 func (w *writer) progressed(now time.Time) {
-	w.p.acked.Store(now.UnixNano())
 	w.route.health.sinkWorked()
+	w.passed(now)
+}
+
+// passed notes that something was done with, whether by the sink or without it.
+func (w *writer) passed(now time.Time) {
+	w.p.acked.Store(now.UnixNano())
 	w.route.clock.Ack(now)
 }
 

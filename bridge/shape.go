@@ -144,9 +144,7 @@ func (w *writer) shapeBatch(b *connectors.Batch, f *flight, until time.Time) (fu
 		w.route.tap(StageMapped, &view, view.Messages, nil)
 	}
 	if done := refused + filtered; done > 0 {
-		now := time.Now()
-		w.p.acked.Store(now.UnixNano())
-		w.route.clock.Ack(now)
+		w.passed(time.Now())
 		w.route.counts.filtered.Add(uint64(filtered))
 		w.acknowledged(f, done)
 	}

@@ -37,8 +37,7 @@ func (w *writer) sift(now time.Time) error {
 		kept++
 	}
 	if kept < len(w.batches) {
-		w.p.acked.Store(now.UnixNano())
-		w.route.clock.Ack(now)
+		w.passed(now)
 	}
 	clear(w.batches[kept:])
 	w.batches, w.flights = w.batches[:kept], w.flights[:kept]

@@ -24,8 +24,8 @@ func parentOf(m *connectors.Message) []byte {
 	return nil
 }
 
-// suppressedStride is how many messages one stands for where those without a span are counted: looking at each
-// header again, long after it was written, would cost as much as a tenth of moving the message.
+// suppressedStride is how many messages one stands for where those without a span are counted: their number need not
+// be exact, and whoever sets the flag must not decide what counting costs.
 const suppressedStride = 16
 
 // maxTraced is how many spans one Write may have, where OTEL_TRACES_SAMPLER sets no bound a second.
@@ -36,7 +36,7 @@ type sampled struct{ batch, message int32 }
 
 // lookForTraces finds the messages of the next Write that are to have a span: those whose producer was sampled, as
 // long as this second has spans left. It looks before the Write, which needs the headers anyway: afterwards they
-// would have to come from memory again, which costs as much as a twentieth of moving the message.
+// may have left the processor's caches.
 func (w *writer) lookForTraces(now time.Time) {
 	w.sampled, w.suppressed = w.sampled[:0], 0
 	left := int(min(w.route.watch.SpansLeft(now), maxTraced))

@@ -116,12 +116,10 @@ func (d describer) keys(v reflect.Value) (all []key) {
 	}
 	for i := range t.NumField() {
 		field := t.Field(i)
-		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		switch {
-		case name == "-" || !field.IsExported() && !field.Anonymous:
-		case slices.Contains(strings.Split(options, ","), "inline"):
+		switch name, inline := yamlKey(&field); {
+		case inline:
 			all = append(all, d.keys(v.Field(i))...)
-		default:
+		case name != "":
 			k := d.key(v.Field(i), field.Tag.Get("enum"))
 			k.name = name
 			k.text = d[path.Base(t.PkgPath())+"."+t.Name()+"."+field.Name]

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
@@ -272,10 +273,8 @@ func (f *fields) collect(t reflect.Type, depth int) {
 	const deepest = 8 // of inlined structs; a type that inlines itself would not end
 	for i := range t.NumField() {
 		field := t.Field(i)
-		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		switch {
-		case name == "-" || !field.IsExported() && !field.Anonymous:
-		case slices.Contains(strings.Split(options, ","), "inline"):
+		switch name, inline := yamlKey(&field); {
+		case inline:
 			inner := field.Type
 			for inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
@@ -285,14 +284,24 @@ func (f *fields) collect(t reflect.Type, depth int) {
 			} else {
 				f.open = true
 			}
-		default:
-			if name == "" {
-				name = strings.ToLower(field.Name)
-			}
+		case name != "":
 			f.types[name] = field.Type
 			f.order = append(f.order, name)
 		}
 	}
+}
+
+// yamlKey returns the key of a struct's field, empty for one that is not read. inline: the keys of what it holds stand
+// in its place.
+func yamlKey(field *reflect.StructField) (name string, inline bool) {
+	name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+	switch {
+	case name == "-" || !field.IsExported() && !field.Anonymous:
+		return "", false
+	case slices.Contains(strings.Split(options, ","), "inline"):
+		return "", true
+	}
+	return cmp.Or(name, strings.ToLower(field.Name)), false
 }
 
 // keysOf returns the keys that a struct has in YAML.
